@@ -1,0 +1,226 @@
+"""What happened, as it arrives: a closed union of events, tagged by `type`.
+
+Bad data stops here: `parse_event` either returns a valid event or raises a
+`DataError` that names the field. Nothing further in trusts a raw dictionary.
+"""
+
+import hashlib
+import math
+from typing import Any, Literal, TypeAlias, get_args
+
+import msgspec
+
+from raysys.errors import DataError
+from raysys.types import Channel, Key, Surface, key_of
+
+Kind: TypeAlias = Literal["view", "click", "cart", "purchase", "rating", "hide", "dwell", "conversion"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+"""Every kind of interaction; its index is how state and datasets store a kind."""
+
+EARLIEST_MS = 0
+MAX_AHEAD_MS = 86_400_000
+"""Clocks of hosts differ; an event may claim to come from at most a day ahead."""
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True):
+    """What all events have: an optional id that makes sending them twice harmless."""
+
+    event_id: str | None = None
+
+
+class Impression(_Event, tag="impression"):
+    """A ranking as it was really shown."""
+
+    query_id: str
+    surface: Surface
+    item_ids: list[str]
+    time_ms: int
+    channel: Channel = ""
+    user_id: str | None = None
+    session_id: str | None = None
+    query: str = ""
+    positions: list[int] | None = None
+    propensities: list[float] | None = None
+    bundle_id: str | None = None
+
+
+class Interaction(_Event, tag="interaction"):
+    """One logged deed of a user."""
+
+    kind: Kind
+    item_id: str
+    time_ms: int
+    query_id: str | None = None
+    ad_id: str | None = None
+    user_id: str | None = None
+    session_id: str | None = None
+    value: float | None = None
+    """Stars of a rating, seconds of a dwell, paid amount (account currency) of a purchase."""
+
+
+class ItemUpdate(_Event, tag="item"):
+    """An item, whole or in part: fields given replace, fields absent stay; a new item needs a title."""
+
+    item_id: str
+    title: str | None = None
+    description: str | None = None
+    category: str | None = None
+    """A path, `grocery/dairy/milk`."""
+    brand: str | None = None
+    price_micros: int | None = None
+    margin: float | None = None
+    """Share of the price that the shop keeps, at most 1."""
+    attributes: dict[str, Any] | None = None
+    image_embedding: list[float] | None = None
+    audio_embedding: list[float] | None = None
+    available: bool | None = None
+    time_ms: int | None = None
+
+
+class AdUpdate(_Event, tag="ad"):
+    """An advertiser's offer to show an item or a creative."""
+
+    ad_id: str
+    campaign_id: str
+    advertiser_id: str
+    bid_micros: int
+    bid_for: Literal["impression", "click", "conversion"]
+    item_id: str | None = None
+    title: str | None = None
+    url: str | None = None
+    budget_micros: int | None = None
+    cap: int | None = None
+    """Showings per user and day."""
+    starts_ms: int | None = None
+    ends_ms: int | None = None
+    targeting: dict[str, Any] | None = None
+    """Any of surfaces, channels, categories, item_ids, keywords: a list of allowed values each."""
+    time_ms: int | None = None
+
+
+class UserUpdate(_Event, tag="user"):
+    """What the host knows of a user; `consent: false` stops all reading and writing of state."""
+
+    user_id: str
+    attributes: dict[str, Any] | None = None
+    consent: bool | None = None
+    time_ms: int | None = None
+
+
+class Forget(_Event, tag="forget"):
+    """The user's wish to be forgotten: state, log and the next training set."""
+
+    user_id: str
+    time_ms: int | None = None
+
+
+Event: TypeAlias = Impression | Interaction | ItemUpdate | AdUpdate | UserUpdate | Forget
+
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+
+
+def key_of_event(event: Event) -> Key | None:
+    """The state key an event belongs to; None for items, ads and anonymous events."""
+    match event:
+        case Impression() | Interaction():
+            return key_of(event.user_id, event.session_id)
+        case UserUpdate() | Forget():
+            return key_of(event.user_id, None)
+        case ItemUpdate() | AdUpdate():
+            return None
+
+
+def identity(event: Event) -> str:
+    """What makes two events the same: the sender's `event_id`, else a hash of the content."""
+    if event.event_id:
+        return event.event_id
+    return hashlib.blake2b(_ENCODER.encode(event), digest_size=12).hexdigest()
+
+
+def encode_event(event: Event) -> bytes:
+    """One event as a line of JSON (without the newline)."""
+    return _ENCODER.encode(event)
+
+
+def parse_event(raw: Any, *, now_ms: int | None = None) -> Event:
+    """A valid event from JSON bytes or a decoded object.
+
+    Args:
+        raw: bytes or str of JSON, or the dictionary they decode to.
+        now_ms: the receiver's clock; with it, events from the future are refused.
+
+    Raises:
+        DataError: names the field, what was found and what was expected.
+    """
+    try:
+        if isinstance(raw, bytes | str):
+            event = msgspec.json.decode(raw, type=Event)
+        else:
+            event = msgspec.convert(raw, type=Event)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$")
+        field = path.rstrip("`").lstrip(".")
+        raise DataError(message, field=field or _quoted(message)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DataError(f"not valid JSON: {error}") from error
+    _check(event, now_ms)
+    return event
+
+
+def _quoted(message: str) -> str:
+    """The field that msgspec names inside its message (`missing required field `x``)."""
+    parts = message.split("`")
+    return parts[-2] if len(parts) >= 3 else ""
+
+
+def _check(event: Event, now_ms: int | None) -> None:
+    """What the types cannot say: ids that are not empty, numbers in range, columns of one length."""
+    for name in ("query_id", "item_id", "ad_id", "user_id", "session_id", "campaign_id"):
+        value = getattr(event, name, None)
+        if value is not None and not 0 < len(value) <= 512:
+            raise DataError(f"{name} has {len(value)} characters, expected 1 to 512", field=name)
+    if (time_ms := event.time_ms) is not None:
+        if time_ms < EARLIEST_MS:
+            raise DataError(f"time_ms is {time_ms}, expected UTC epoch milliseconds", field="time_ms")
+        if now_ms is not None and time_ms > now_ms + MAX_AHEAD_MS:
+            raise DataError(
+                f"time_ms is {time_ms}, more than a day after now ({now_ms});"
+                " expected UTC epoch milliseconds",
+                field="time_ms",
+            )
+    match event:
+        case Impression():
+            _check_impression(event)
+        case Interaction() if event.value is not None and not math.isfinite(event.value):
+            raise DataError(f"value is {event.value}, expected a finite number", field="value")
+        case ItemUpdate():
+            if event.price_micros is not None and event.price_micros < 0:
+                raise DataError(
+                    f"price_micros is {event.price_micros}, must not be negative", field="price_micros"
+                )
+            if event.margin is not None and not -10.0 <= event.margin <= 1.0:
+                raise DataError(
+                    f"margin is {event.margin}, expected a share of the price, at most 1", field="margin"
+                )
+        case AdUpdate():
+            for name in ("bid_micros", "budget_micros", "cap"):
+                if (amount := getattr(event, name)) is not None and amount < 0:
+                    raise DataError(f"{name} is {amount}, must not be negative", field=name)
+        case _:
+            pass
+
+
+def _check_impression(event: Impression) -> None:
+    for name in ("positions", "propensities"):
+        column = getattr(event, name)
+        if column is not None and len(column) != len(event.item_ids):
+            raise DataError(
+                f"{len(event.item_ids)} items but {len(column)} {name}; send one for each item shown",
+                field=name,
+            )
+    for place, propensity in enumerate(event.propensities or ()):
+        if not 0.0 < propensity <= 1.0:
+            raise DataError(
+                f"propensity at position {place} is {propensity}, expected a number in (0, 1]",
+                field=f"propensities[{place}]",
+            )

@@ -1,0 +1,118 @@
+"""What a state store promises: durable events in, the live state of a user out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from raysys.events import AdUpdate, Event, ItemUpdate
+from raysys.types import Key
+
+HISTORY = 100
+"""H, the latest interactions a state keeps."""
+QUERIES = 20
+"""Q, the latest query texts a state keeps."""
+OWN_ITEMS = 1024
+"""P, the items of which a state keeps own counts; the least recently touched go first."""
+SLOW_DAYS = 112.0
+FAST_DAYS = 14.0
+"""Half-lives of the two decayed counts kept for each own item."""
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What is known of one key, in parallel columns; bounded by HISTORY, QUERIES and OWN_ITEMS.
+
+    The own-item columns (P,) count *days* with an interaction, not lines of a receipt:
+    `own_bought` days with a purchase or conversion, `own_touched` days with any other
+    positive interaction, `own_slow` and `own_fast` decayed sums of KIND_WEIGHTS as they
+    stood at `own_last_ms`.
+    """
+
+    version: int = 0
+    """Log sequence number of the last event folded in; global and never reused."""
+    first_ms: int = 0
+    last_ms: int = 0
+    days: int = 0
+    """Distinct UTC days with an interaction."""
+    steps: int = 0
+    """Impressions since the last pause of 30 minutes: the step of the session."""
+    history_items: tuple[str, ...] = ()
+    history_kinds: tuple[int, ...] = ()
+    """Index into events.KINDS."""
+    history_ms: tuple[int, ...] = ()
+    queries: tuple[str, ...] = ()
+    query_ms: tuple[int, ...] = ()
+    own_items: tuple[str, ...] = ()
+    own_bought: tuple[int, ...] = ()
+    own_touched: tuple[int, ...] = ()
+    own_slow: tuple[float, ...] = ()
+    own_fast: tuple[float, ...] = ()
+    own_first_ms: tuple[int, ...] = ()
+    own_last_ms: tuple[int, ...] = ()
+    hidden: tuple[str, ...] = ()
+    """Items the user asked not to see."""
+    ads: dict[str, tuple[int, int]] = {}
+    """By ad id: (UTC day number, showings on that day)."""
+    attributes: dict[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What became of a batch of events; everything accepted is durable."""
+
+    accepted: int
+    duplicates: int
+    version: int
+    """Log sequence number of the last event of the batch."""
+
+
+class StateStore(Protocol):
+    """Live state of users and items over a durable event log, changed in one transaction.
+
+    Every reader sees every event whose `append` has returned, in order of arrival, from
+    any process. All methods raise `StoreError` when the disk or server fails.
+    """
+
+    durable: bool
+    """Whether an acknowledged event survives `kill -9` and power loss."""
+
+    def append(self, events: Sequence[Event], now_ms: int) -> Receipt:
+        """Log the events and fold them in; returns when they are durable.
+
+        An event whose `identity` was seen is a duplicate. The first event that carries both
+        a user and a session links them: the session's state is folded into the user's.
+        Without consent (`UserUpdate.consent` false) a user's events are accepted and dropped.
+        """
+
+    def live(self, key: Key | None) -> State | None:
+        """The state of `key` now; None if unknown, anonymous or without consent."""
+
+    def as_of(self, key: Key | None, time_ms: int) -> State | None:
+        """The state from events strictly before `time_ms`, for training."""
+
+    def items_version(self) -> int:
+        """Grows with every item or ad event; cheap enough to read at every request."""
+
+    def items_since(self, version: int) -> list[ItemUpdate]:
+        """Merged updates of every item changed after `version`, in order of first change."""
+
+    def ads(self) -> Mapping[str, AdUpdate]:
+        """All ads by id, the latest event of each."""
+
+    def forget(self, user_id: str, now_ms: int) -> dict[str, int]:
+        """Delete state, linked sessions and logged events of a user; counts of what went."""
+
+    def known(self, user_id: str) -> dict[str, Any]:
+        """Everything kept of a user, as plain JSON values."""
+
+    def events(self, after: int = 0) -> Iterator[tuple[int, Event]]:
+        """The log after sequence number `after`, in order, for the next training run."""
+
+    def add(self, counter: str, amount: int, limit: int | None = None) -> int | None:
+        """Atomically add to a named counter; None, and no change, if it would pass `limit`."""
+
+    def counter(self, name: str) -> int:
+        """A counter's value, 0 if it was never added to."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,183 @@
+"""The words of raysys: immutable values that every layer speaks.
+
+Shapes in docstrings use these letters, everywhere:
+
+    B  batch    H  history    C  candidates    K  ranking length
+    D  embedding width    E  engagement kinds    S  signals    A  profiles
+    N  logged rankings    U  users    I  items    F  context features
+
+Positions count from 0. Times are UTC epoch milliseconds (`_ms`). Money is in
+millionths of the account currency (`_micros`). Probabilities end in `_prob`,
+except `propensity`, which is always the logging policy's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NewType, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from raysys.errors import Part
+
+UserId = NewType("UserId", str)
+SessionId = NewType("SessionId", str)
+ItemId = NewType("ItemId", str)
+QueryId = NewType("QueryId", str)
+AdId = NewType("AdId", str)
+Key = NewType("Key", str)
+"""What live state is kept under: `u:` and the user id, else `s:` and the session id."""
+
+Floats: TypeAlias = npt.NDArray[np.floating[Any]]
+Ints: TypeAlias = npt.NDArray[np.integer[Any]]
+Bools: TypeAlias = npt.NDArray[np.bool_]
+
+Surface: TypeAlias = Literal["search", "ads", "feed"]
+SURFACES: tuple[Surface, ...] = ("search", "ads", "feed")
+Channel: TypeAlias = Literal["", "pc", "mobile_web", "app", "social"]
+CHANNELS: tuple[Channel, ...] = ("", "pc", "mobile_web", "app", "social")
+
+DAY_MS = 86_400_000
+MICROS = 1_000_000
+
+
+def key_of(user_id: str | None, session_id: str | None) -> Key | None:
+    """The state key of whoever asks; the prefix keeps a session from posing as a user."""
+    if user_id:
+        return Key(f"u:{user_id}")
+    if session_id:
+        return Key(f"s:{session_id}")
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """A condition on one attribute of an item."""
+
+    field: str
+    op: Literal["eq", "in", "lt", "gt", "exists"]
+    value: Any = None
+    """A scalar for eq, lt and gt; a list for in; true or false for exists."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """This item stands at this position, whatever its utility."""
+
+    item_id: ItemId
+    position: int
+    id: str = "pin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boost:
+    """Items that match all filters gain `by` in utility; a bury has a negative `by`."""
+
+    match: tuple[Filter, ...]
+    by: float
+    id: str = "boost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diversify:
+    """At most `max` items with one value of `field` in any `within` consecutive positions."""
+
+    field: str
+    max: int
+    within: int
+    id: str = "diversify"
+
+
+Rule: TypeAlias = Pin | Boost | Diversify
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageContext:
+    """Where on the host's site the question arises."""
+
+    page: str = ""
+    category: str = ""
+    item_id: ItemId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """A question put to raysys: who asks, for which surface, and how many items may be shown."""
+
+    id: QueryId
+    surface: Surface
+    time_ms: int
+    length: int
+    user_id: UserId | None = None
+    session_id: SessionId | None = None
+    text: str = ""
+    channel: Channel = ""
+    context: PageContext = PageContext()
+    offset: int = 0
+    weight: float | None = None
+    """The dial from the engine's order (0) to the person (1); None lets the policy decide."""
+    filters: tuple[Filter, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    explain: bool = False
+
+    @property
+    def key(self) -> Key | None:
+        return key_of(self.user_id, self.session_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """Items that the host found for a query, not yet judged: one column per field, (C,) each."""
+
+    item_ids: tuple[ItemId, ...]
+    engine_scores: Floats | None = None
+    """The host's own scores, NaN where it sent none; comparable only within one query."""
+    texts: Mapping[int, str] = field(default_factory=dict)
+    """Text of candidates that came with one, by index."""
+    attributes: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    """Attributes of candidates that came with some, by index; they win over the catalog's."""
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+    @classmethod
+    def of(cls, item_ids: Sequence[str]) -> "Candidates":
+        """Bare ids in the engine's order."""
+        return cls(item_ids=tuple(ItemId(i) for i in item_ids))
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One term of a score: `value` adds up over an item's reasons to its score."""
+
+    signal: str
+    value: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RankedItem:
+    """An item in its place, with the odds of the draw that put it there."""
+
+    item_id: ItemId
+    score: float
+    propensity: float
+    forced: bool = False
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """The ordered answer to a query."""
+
+    query_id: QueryId
+    items: tuple[RankedItem, ...]
+    profile: int
+    profile_prob: float
+    explored: bool
+    bundle_id: str
+    policy_id: str
+    state_version: int
+    degraded: tuple[Part, ...] = ()
+    total: int = 0
+    """How many candidates could be shown in all, over every page."""
