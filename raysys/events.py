@@ -28,7 +28,7 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid
     event_id: str | None = None
 
 
-class Impression(_Event, tag="impression"):
+class Impression(_Event, frozen=True, kw_only=True, tag="impression"):
     """A ranking as it was really shown."""
 
     query_id: str
@@ -44,7 +44,7 @@ class Impression(_Event, tag="impression"):
     bundle_id: str | None = None
 
 
-class Interaction(_Event, tag="interaction"):
+class Interaction(_Event, frozen=True, kw_only=True, tag="interaction"):
     """One logged deed of a user."""
 
     kind: Kind
@@ -58,7 +58,7 @@ class Interaction(_Event, tag="interaction"):
     """Stars of a rating, seconds of a dwell, paid amount (account currency) of a purchase."""
 
 
-class ItemUpdate(_Event, tag="item"):
+class ItemUpdate(_Event, frozen=True, kw_only=True, tag="item"):
     """An item, whole or in part: fields given replace, fields absent stay; a new item needs a title."""
 
     item_id: str
@@ -77,7 +77,7 @@ class ItemUpdate(_Event, tag="item"):
     time_ms: int | None = None
 
 
-class AdUpdate(_Event, tag="ad"):
+class AdUpdate(_Event, frozen=True, kw_only=True, tag="ad"):
     """An advertiser's offer to show an item or a creative."""
 
     ad_id: str
@@ -98,7 +98,7 @@ class AdUpdate(_Event, tag="ad"):
     time_ms: int | None = None
 
 
-class UserUpdate(_Event, tag="user"):
+class UserUpdate(_Event, frozen=True, kw_only=True, tag="user"):
     """What the host knows of a user; `consent: false` stops all reading and writing of state."""
 
     user_id: str
@@ -107,7 +107,7 @@ class UserUpdate(_Event, tag="user"):
     time_ms: int | None = None
 
 
-class Forget(_Event, tag="forget"):
+class Forget(_Event, frozen=True, kw_only=True, tag="forget"):
     """The user's wish to be forgotten: state, log and the next training set."""
 
     user_id: str
@@ -154,7 +154,7 @@ def parse_event(raw: Any, *, now_ms: int | None = None) -> Event:
     """
     try:
         if isinstance(raw, bytes | str):
-            event = msgspec.json.decode(raw, type=Event)
+            event: Event = msgspec.json.decode(raw, type=Event)
         else:
             event = msgspec.convert(raw, type=Event)
     except msgspec.ValidationError as error:
