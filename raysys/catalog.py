@@ -1,0 +1,231 @@
+"""The catalog: every item in a fixed order, with its attributes and text vectors, and live updates."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from raysys.errors import BundleError, DataError
+from raysys.events import ItemUpdate
+from raysys.types import Bools, Floats, Ints
+
+TEXT_WIDTH = 384
+"""Width of a text vector."""
+
+ARRAYS = ("price_micros", "margin", "available", "first_ms", "popularity", "text_vectors")
+COLUMNS = ("item_ids", "titles", "categories", "brands", "attributes")
+
+Encode = Callable[[list[str]], Floats]
+"""Texts to unit rows (n, 384)."""
+
+
+def hash_ids(ids: Iterable[str]) -> npt.NDArray[np.uint64]:
+    """A 64-bit hash of each id (n,), the same on every machine."""
+    digests = b"".join(hashlib.blake2b(i.encode(), digest_size=8).digest() for i in ids)
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalog:
+    """All items known to a replica. Rows never move: an update changes a copy, new items come last."""
+
+    item_ids: tuple[str, ...]
+    titles: tuple[str, ...]
+    categories: tuple[str, ...]
+    """A path, `grocery/dairy/milk`; empty if unknown."""
+    brands: tuple[str, ...]
+    price_micros: Floats
+    """(I,) float64, NaN if unknown."""
+    margin: Floats
+    """(I,) float32 share of the price, NaN if unknown."""
+    available: Bools
+    first_ms: Ints
+    """(I,) when the item was first seen, 0 if unknown."""
+    popularity: Floats
+    """(I,) float32 decayed count of interactions."""
+    text_vectors: Floats
+    """(I, 384) float32 unit rows; zero where an item has not been encoded yet."""
+    attributes: tuple[Mapping[str, Any], ...]
+    index: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
+    hashes: npt.NDArray[np.uint64] = field(
+        default_factory=lambda: np.zeros(0, np.uint64), repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        size = len(self.item_ids)
+        for name in (*COLUMNS, *ARRAYS):
+            if len(getattr(self, name)) != size:
+                raise DataError(f"catalog has {size} item_ids but {len(getattr(self, name))} {name}")
+        if len(self.index) != size:
+            object.__setattr__(self, "index", {item: row for row, item in enumerate(self.item_ids)})
+            if len(self.index) != size:
+                raise DataError(f"catalog has {size} item_ids, {size - len(self.index)} of them repeated")
+        if len(self.hashes) != size:
+            object.__setattr__(self, "hashes", hash_ids(self.item_ids))
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+    @classmethod
+    def empty(cls) -> "Catalog":
+        return cls(
+            item_ids=(),
+            titles=(),
+            categories=(),
+            brands=(),
+            price_micros=np.zeros(0),
+            margin=np.zeros(0, np.float32),
+            available=np.zeros(0, np.bool_),
+            first_ms=np.zeros(0, np.int64),
+            popularity=np.zeros(0, np.float32),
+            text_vectors=np.zeros((0, TEXT_WIDTH), np.float32),
+            attributes=(),
+        )
+
+    @classmethod
+    def of(cls, updates: Sequence[ItemUpdate], encode: Encode | None = None) -> "Catalog":
+        """A catalog of these items; the later of two updates of one item wins field by field."""
+        return cls.empty().updated(updates, encode)
+
+    def rows(self, ids: Sequence[str]) -> Ints:
+        """Row (C,) of each id, -1 if unknown."""
+        found = self.index.get
+        return np.fromiter((found(i, -1) for i in ids), dtype=np.int64, count=len(ids))
+
+    def text(self, row: int) -> str:
+        """What an item says of itself: title, category and brand."""
+        parts = (self.titles[row], self.categories[row].replace("/", " "), self.brands[row])
+        return " ".join(part for part in parts if part)
+
+    def take(self, name: str, rows: Ints, default: float = np.nan) -> Floats:
+        """Array `name` at `rows` (C,) as float64, `default` where the row is -1."""
+        if not len(self):
+            return np.full(len(rows), default)
+        return np.where(rows < 0, default, getattr(self, name)[rows].astype(np.float64))
+
+    def field(self, rows: Ints, name: str) -> list[Any]:
+        """Value of a field or attribute at each of `rows`, None if unknown; for filters."""
+        if name in ("price_micros", "margin"):
+            return [None if value != value else value for value in self.take(name, rows).tolist()]
+        column = {"item_id": self.item_ids, "title": self.titles, "category": self.categories}.get(name)
+        column = self.brands if name == "brand" else column
+        if column is not None:
+            return [(column[row] or None) if row >= 0 else None for row in rows.tolist()]
+        if name == "available":
+            return [bool(self.available[row]) if row >= 0 else None for row in rows.tolist()]
+        return [self.attributes[row].get(name) if row >= 0 else None for row in rows.tolist()]
+
+    def updated(self, updates: Sequence[ItemUpdate], encode: Encode | None = None) -> "Catalog":
+        """A catalog with `updates` applied; fields given replace, fields absent stay.
+
+        An update of an unknown item without a title is passed over: it cannot be shown. Items
+        whose text is new get a vector from `encode`, or a zero vector without it.
+        """
+        changes = _Changes(self)
+        for update in updates:
+            changes.apply(update)
+        return changes.catalog(encode)
+
+    def save(self, folder: Path) -> None:
+        """Write the catalog into `folder`, which is made if absent."""
+        folder.mkdir(parents=True, exist_ok=True)
+        columns = {name: getattr(self, name) for name in COLUMNS}
+        (folder / "items.json").write_bytes(msgspec.json.encode(columns))
+        for name in ARRAYS:
+            np.save(folder / f"{name}.npy", np.asarray(getattr(self, name)), allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Catalog":
+        """Read a catalog; the arrays stay on disk, memory-mapped."""
+        try:
+            columns = msgspec.json.decode((folder / "items.json").read_bytes())
+            arrays = {name: np.load(folder / f"{name}.npy", "r", allow_pickle=False) for name in ARRAYS}
+        except (OSError, ValueError, msgspec.DecodeError) as error:
+            raise BundleError(f"catalog {folder}: {error}; build the bundle again") from error
+        values: dict[str, Any] = {**{name: tuple(columns[name]) for name in COLUMNS}, **arrays}
+        return cls(**values)
+
+
+class _Changes:
+    """Updates on their way into a catalog: columns copied once, then written in place."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._old = catalog
+        self._columns = {name: list(getattr(catalog, name)) for name in COLUMNS}
+        self._arrays = {name: np.array(getattr(catalog, name)) for name in ARRAYS[:-1]}
+        self._index = dict(catalog.index)
+        self._new: list[tuple[float, float, bool, int, float]] = []
+        self._retold: dict[int, None] = {}
+
+    def apply(self, update: ItemUpdate) -> None:
+        row = self._index.get(update.item_id)
+        if row is None:
+            if not update.title:
+                return
+            row = self._append(update)
+        strings = {"titles": update.title, "categories": update.category, "brands": update.brand}
+        for name, value in strings.items():
+            if value is not None and value != self._columns[name][row]:
+                self._columns[name][row] = value
+                self._retold[row] = None
+        if update.attributes is not None or update.description is not None:
+            told = {} if update.description is None else {"description": update.description}
+            old = self._columns["attributes"][row]
+            self._columns["attributes"][row] = {**old, **(update.attributes or {}), **told}
+        numbers = {"price_micros": update.price_micros, "margin": update.margin}
+        for name, number in ({**numbers, "available": update.available}).items():
+            if number is not None:
+                self._write(name, row, number)
+
+    def _append(self, update: ItemUpdate) -> int:
+        row = self._index[update.item_id] = len(self._columns["item_ids"])
+        for name in COLUMNS:
+            self._columns[name].append(update.item_id if name == "item_ids" else "")
+        self._columns["attributes"][row] = {}
+        self._new.append((np.nan, np.nan, True, update.time_ms or 0, 0.0))
+        self._retold[row] = None
+        return row
+
+    def _write(self, name: str, row: int, value: float) -> None:
+        if row < len(self._old):
+            self._arrays[name][row] = value
+        else:
+            place = ARRAYS.index(name)
+            entry = self._new[row - len(self._old)]
+            self._new[row - len(self._old)] = (*entry[:place], value, *entry[place + 1 :])  # type: ignore[assignment]
+
+    def catalog(self, encode: Encode | None) -> Catalog:
+        columns: dict[str, Any] = {name: tuple(values) for name, values in self._columns.items()}
+        fresh = list(zip(*self._new, strict=True))
+        if self._new:
+            self._arrays = {
+                name: np.concatenate([old, np.array(fresh[place], dtype=old.dtype)])
+                for place, (name, old) in enumerate(self._arrays.items())
+            }
+        hashes = np.concatenate([self._old.hashes, hash_ids(columns["item_ids"][len(self._old) :])])
+        columns |= self._arrays
+        changed = replace(
+            self._old,
+            **columns,
+            text_vectors=_widened(self._old.text_vectors, len(self._new)),
+            index=self._index,
+            hashes=hashes,
+        )
+        rows = list(self._retold)
+        if not rows or encode is None:
+            return changed
+        vectors = np.array(changed.text_vectors)
+        vectors[rows] = encode([changed.text(row) for row in rows])
+        return replace(changed, text_vectors=vectors)
+
+
+def _widened(vectors: Floats, count: int) -> Floats:
+    """`vectors` with `count` zero rows below."""
+    if not count:
+        return vectors
+    return np.concatenate([vectors, np.zeros((count, vectors.shape[1]), vectors.dtype)])

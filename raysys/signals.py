@@ -1,0 +1,135 @@
+"""The signals: what may be weighed for a candidate, and how raw values come to one scale.
+
+Every function here is candidate-isolated: a row's value does not depend on other rows.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from raysys.errors import BundleError
+from raysys.types import DAY_MS, Floats, Ints
+
+SIGNALS: tuple[str, ...] = (
+    "engine",
+    "relevance",
+    "interest",
+    "repeat",
+    "price_fit",
+    "margin",
+    "interest_margin",
+    "freshness",
+    "popularity",
+    "uncertainty",
+    "ad_value",
+)
+"""S, in the order of the columns of every signal array."""
+
+ENGINE = SIGNALS.index("engine")
+CLIP = 4.0
+FRESH_DAYS = 30.0
+
+DEFAULTS: dict[str, tuple[float, float]] = {
+    "engine": (0.3, 0.2),
+    "relevance": (0.5, 0.25),
+    "interest": (-4.0, 2.0),
+    "repeat": (0.2, 0.3),
+    "price_fit": (-0.7, 0.6),
+    "margin": (0.3, 0.2),
+    "interest_margin": (0.05, 0.1),
+    "freshness": (0.2, 0.3),
+    "popularity": (3.0, 2.0),
+    "uncertainty": (0.5, 0.3),
+    "ad_value": (0.0, 0.05),
+}
+"""Center and scale of each signal before anything was measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalConstants:
+    """Center and scale of each signal, measured at training time and never from a request."""
+
+    names: tuple[str, ...]
+    center: Floats
+    """(S,)"""
+    scale: Floats
+    """(S,), all above 0."""
+
+    def __post_init__(self) -> None:
+        if self.center.shape != (len(self.names),) or self.scale.shape != (len(self.names),):
+            raise BundleError(
+                f"signal constants have {len(self.names)} names, {self.center.shape} centers"
+                f" and {self.scale.shape} scales; build the bundle again"
+            )
+        if not (np.all(np.isfinite(self.center)) and np.all(np.isfinite(self.scale) & (self.scale > 0))):
+            raise BundleError("signal constants must be finite and every scale above 0")
+
+    @classmethod
+    def default(cls) -> "SignalConstants":
+        """Constants to start from, before any ranking was logged."""
+        return cls(
+            names=SIGNALS,
+            center=np.array([DEFAULTS[name][0] for name in SIGNALS]),
+            scale=np.array([DEFAULTS[name][1] for name in SIGNALS]),
+        )
+
+    @classmethod
+    def measure(cls, raw: Floats) -> "SignalConstants":
+        """Median and spread of each column of `raw` (n, S); the default where nothing varies."""
+        plain = cls.default()
+        center, scale = plain.center.copy(), plain.scale.copy()
+        for column in range(len(SIGNALS)):
+            known = raw[np.isfinite(raw[:, column]), column]
+            if len(known) < 2:
+                continue
+            low, center[column], high = np.percentile(known, [15.87, 50.0, 84.13])
+            spread = (high - low) / 2
+            scale[column] = spread if spread > 1e-9 else max(float(known.std()), 1e-6)
+        return cls(names=SIGNALS, center=center, scale=scale)
+
+    def standardize(self, raw: Floats) -> Floats:
+        """(C, S) float32 in units of scale, clipped to ±4; a missing value is 0, neutral."""
+        unit = (raw - self.center) / self.scale
+        return np.clip(np.where(np.isnan(unit), 0.0, unit), -CLIP, CLIP).astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        table = {"names": self.names, "center": self.center.tolist(), "scale": self.scale.tolist()}
+        (folder / "signals.json").write_bytes(msgspec.json.format(msgspec.json.encode(table)))
+
+    @classmethod
+    def load(cls, folder: Path) -> "SignalConstants":
+        try:
+            table = msgspec.json.decode((folder / "signals.json").read_bytes())
+            names, center, scale = table["names"], table["center"], table["scale"]
+        except (OSError, msgspec.DecodeError, KeyError) as error:
+            raise BundleError(f"signal constants in {folder}: {error}; build the bundle again") from error
+        return cls(names=tuple(names), center=np.array(center), scale=np.array(scale))
+
+
+def engine_signal(positions: Ints) -> Floats:
+    """The engine's opinion (C,) from its positions (C,): 1 / log2(2 + position)."""
+    return np.asarray(1.0 / np.log2(2.0 + positions))
+
+
+def logit(prob: Floats) -> Floats:
+    """Log odds, for probabilities kept a millionth away from 0 and 1."""
+    safe = np.clip(prob.astype(np.float64), 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(safe / (1 - safe)))
+
+
+def price_fit(price_micros: Floats, paid_micros: Floats) -> Floats:
+    """Minus the distance (C,) in log price to the middle of what the user touched (H,), NaN if unknown."""
+    paid = paid_micros[np.isfinite(paid_micros) & (paid_micros > 0)]
+    if not len(paid):
+        return np.full(len(price_micros), np.nan)
+    price = np.where(price_micros > 0, price_micros, np.nan)
+    return np.asarray(-np.abs(np.log(price) - np.median(np.log(paid))))
+
+
+def freshness(first_ms: Floats, now_ms: int) -> Floats:
+    """1 for an item first seen now, falling by e every 30 days (C,); NaN where `first_ms` is unknown."""
+    age = np.maximum(now_ms - first_ms, 0.0) / (FRESH_DAYS * DAY_MS)
+    return np.where(first_ms > 0, np.exp(-age), np.nan)
