@@ -22,10 +22,9 @@ def noise_of(query: str, size: int, seed: int = 0) -> Callable[[int], Floats]:
 
 
 def draw(
-    utility: Floats, query: str = "q", length: int | None = None, temperature: float = 1.0, **more
+    utility: Floats, query: str = "q", length: int = 1_000, temperature: float = 1.0, **rules: Any
 ) -> Draw:
     size = len(utility)
-    length = size if length is None else length
     ties = np.arange(size)
     noise = noise_of(query, size)
     return draw_ranking(utility, length, temperature=temperature, noise=noise, ties=ties, **rules)
