@@ -102,6 +102,16 @@ class Catalog:
         parts = (self.titles[row], self.categories[row].replace("/", " "), self.brands[row])
         return " ".join(part for part in parts if part)
 
+    def hashes_of(self, ids: Sequence[str], rows: Ints) -> npt.NDArray[np.uint64]:
+        """The 64-bit hash (C,) of each id, looked up where its row is known."""
+        known = rows >= 0
+        if known.all():
+            return np.asarray(self.hashes[rows])
+        hashes = np.empty(len(rows), np.uint64)
+        hashes[known] = self.hashes[rows[known]]
+        hashes[~known] = hash_ids(ids[place] for place in np.flatnonzero(~known).tolist())
+        return hashes
+
     def take(self, name: str, rows: Ints, default: float = np.nan) -> Floats:
         """Array `name` at `rows` (C,) as float64, `default` where the row is -1."""
         if not len(self):
@@ -130,6 +140,14 @@ class Catalog:
         for update in updates:
             changes.apply(update)
         return changes.catalog(encode)
+
+    def with_vectors(self, vectors: Mapping[int, Floats]) -> "Catalog":
+        """A catalog with these text vectors (384,) at these rows."""
+        if not vectors:
+            return self
+        changed = np.array(self.text_vectors)
+        changed[list(vectors)] = np.stack(list(vectors.values()))
+        return replace(self, text_vectors=changed)
 
     def save(self, folder: Path) -> None:
         """Write the catalog into `folder`, which is made if absent."""
@@ -219,9 +237,8 @@ class _Changes:
         rows = list(self._retold)
         if not rows or encode is None:
             return changed
-        vectors = np.array(changed.text_vectors)
-        vectors[rows] = encode([changed.text(row) for row in rows])
-        return replace(changed, text_vectors=vectors)
+        vectors = encode([changed.text(row) for row in rows])
+        return changed.with_vectors(dict(zip(rows, vectors, strict=True)))
 
 
 def _widened(vectors: Floats, count: int) -> Floats:

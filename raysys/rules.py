@@ -52,6 +52,14 @@ class Fields:
             kept &= np.fromiter((test(v) for v in self.values(condition.field)), np.bool_, len(self))
         return kept
 
+    def available(self) -> Bools:
+        """Which candidates (C,) are not known to be sold out."""
+        open_ = self._catalog.take("available", self._rows, 1.0) > 0
+        for place, attributes in self._candidates.attributes.items():
+            if "available" in attributes:
+                open_[place] = attributes["available"] is not False
+        return np.asarray(open_)
+
     def groups(self, name: str) -> Ints:
         """Candidates (C,) with equal values share a number; -1 where the value is unknown."""
         numbers: dict[Any, int] = {}
@@ -143,6 +151,19 @@ def _cap_text(rule: Diversify) -> str:
     return f"held back by the rule {rule.id!r}: at most {rule.max} of one {rule.field} {window}"
 
 
+def chosen(candidates: Candidates, kept: Ints) -> Candidates:
+    """The candidates at `kept`, in that order, with what came with them."""
+    scores = candidates.engine_scores
+    told = candidates.texts or candidates.attributes
+    places = list(enumerate(kept.tolist())) if told else []
+    return Candidates(
+        item_ids=tuple(candidates.item_ids[place] for place in kept.tolist()),
+        engine_scores=None if scores is None else scores[kept],
+        texts={new: candidates.texts[old] for new, old in places if old in candidates.texts},
+        attributes={new: candidates.attributes[old] for new, old in places if old in candidates.attributes},
+    )
+
+
 def apply_rules(rules: Sequence[Rule], fields: Fields, item_ids: Sequence[ItemId]) -> Ruling:
     """What `rules` mean for these candidates.
 
@@ -217,6 +238,25 @@ def parse_rule(raw: Mapping[str, Any], where: str = "rule") -> Rule:
             most, within = _whole(raw, "max", 1, where), _whole(raw, "within", 1, where)
             return Diversify(field=_need(raw, "field", str, where), max=most, within=within, **name)
     raise DataError(f"kind is {kind!r}, expected pin, boost, bury or diversify", field=f"{where}.kind")
+
+
+def filter_table(condition: Filter) -> dict[str, Any]:
+    """The JSON form of a filter, the inverse of `parse_filter`."""
+    return {"field": condition.field, "op": condition.op, "value": condition.value}
+
+
+def rule_table(rule: Rule) -> dict[str, Any]:
+    """The JSON form of a rule, the inverse of `parse_rule`."""
+    match rule:
+        case Pin():
+            return {"kind": "pin", "id": rule.id, "item_id": rule.item_id, "position": rule.position}
+        case Boost():
+            kind = "boost" if rule.by >= 0 else "bury"
+            match_ = [filter_table(f) for f in rule.match]
+            return {"kind": kind, "id": rule.id, "match": match_, "by": rule.by}
+        case Diversify():
+            caps = {"field": rule.field, "max": rule.max, "within": rule.within}
+            return {"kind": "diversify", "id": rule.id, **caps}
 
 
 def _need(raw: Mapping[str, Any], name: str, kinds: Any, where: str) -> Any:
