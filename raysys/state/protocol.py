@@ -50,6 +50,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     own_fast: tuple[float, ...] = ()
     own_first_ms: tuple[int, ...] = ()
     own_last_ms: tuple[int, ...] = ()
+    own_bought_ms: tuple[int, ...] = ()
+    """Time of the latest purchase or conversion, 0 for none."""
     hidden: tuple[str, ...] = ()
     """Items the user asked not to see."""
     ads: dict[str, tuple[int, int]] = {}
