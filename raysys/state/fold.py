@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from raysys.events import KINDS, Event, Forget, Impression, Interaction, Kind, UserUpdate
+from raysys.events import KINDS, Event, Forget, Impression, Interaction, ItemUpdate, Kind, UserUpdate
 from raysys.state.protocol import FAST_DAYS, HISTORY, OWN_ITEMS, QUERIES, SLOW_DAYS, State
 from raysys.types import DAY_MS
 
@@ -61,6 +61,12 @@ def fold_all(events: Iterable[tuple[int, Event]]) -> State | None:
     for version, event in events:
         state = None if isinstance(event, Forget) else fold(state, event, version)
     return state
+
+
+def merged_item(old: ItemUpdate, new: ItemUpdate) -> ItemUpdate:
+    """What is known of an item after `new`: fields given replace, fields absent stay."""
+    given = {name: value for name, value in msgspec.structs.asdict(new).items() if value is not None}
+    return msgspec.structs.replace(old, **given)
 
 
 def decayed(value: float, from_ms: int, to_ms: int, half_life_days: float) -> float:

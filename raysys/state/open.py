@@ -1,11 +1,9 @@
 """From an address to a store."""
 
-import atexit
-import shutil
-import tempfile
 from pathlib import Path
 
 from raysys.errors import ConfigError
+from raysys.state.memory import MemoryStore
 from raysys.state.protocol import StateStore
 from raysys.state.sqlite import SqliteStore
 
@@ -16,7 +14,5 @@ def open_store(uri: str) -> StateStore:
     if scheme == "sqlite" and rest:
         return SqliteStore(Path(rest))
     if scheme == "memory":
-        folder = Path(tempfile.mkdtemp(prefix="raysys-"))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        return SqliteStore(folder / "state.db")
+        return MemoryStore()
     raise ConfigError(f"state is {uri!r}, expected sqlite:PATH or memory:")

@@ -27,7 +27,7 @@ from raysys.events import (
     identity,
     key_of_event,
 )
-from raysys.state.fold import fold, fold_all
+from raysys.state.fold import fold, fold_all, merged_item
 from raysys.state.protocol import Receipt, State
 from raysys.types import Key, key_of
 
@@ -117,7 +117,7 @@ class SqliteStore:
             "user_id": user_id,
             "consent": self._row("SELECT 1 FROM refused WHERE key=?", key) is None,
             "sessions": [session.removeprefix("s:") for (session,) in sessions],
-            "state": msgspec.to_builtins(dict(_fields(_STATE.decode(state[0])))) if state else None,
+            "state": msgspec.to_builtins(msgspec.structs.asdict(_STATE.decode(state[0]))) if state else None,
             "events": [msgspec.json.decode(body) for (body,) in events],
         }
 
@@ -249,7 +249,7 @@ def _apply(connection: sqlite3.Connection, key: Key | None, event: Event, versio
             _add(connection, _ITEMS_VERSION, 1, None)
             now = _one(connection, "SELECT value FROM counters WHERE name=?", _ITEMS_VERSION)
             old = _one(connection, "SELECT body FROM items WHERE item_id=?", event.item_id)
-            merged = encode_event(_merged(_item(old), event) if old else event)
+            merged = encode_event(merged_item(_item(old), event) if old else event)
             connection.execute(
                 "INSERT INTO items VALUES(?,?,?,?) ON CONFLICT(item_id) DO UPDATE SET"
                 " version=excluded.version, body=excluded.body",
@@ -320,13 +320,3 @@ def _one(connection: sqlite3.Connection, sql: str, *values: Any) -> Any:
 
 def _item(body: bytes) -> ItemUpdate:
     return msgspec.json.decode(body, type=ItemUpdate)
-
-
-def _merged(old: ItemUpdate, new: ItemUpdate) -> ItemUpdate:
-    """Fields given replace, fields absent stay."""
-    given = {name: value for name, value in _fields(new) if value is not None}
-    return msgspec.structs.replace(old, **given)
-
-
-def _fields(struct: msgspec.Struct) -> Iterator[tuple[str, Any]]:
-    return ((name, getattr(struct, name)) for name in struct.__struct_fields__)

@@ -148,13 +148,3 @@ class StateStoreContract(ABC):
         assert store.add("spend", 3, limit=5) is None
         assert store.add("spend", -1) == 2
         assert store.counter("spend") == 2
-
-    def test_what_was_acknowledged_is_there_after_reopening(self, tmp_path: Path) -> None:
-        store = self.make(tmp_path)
-        store.append([deed("a", 1)], 1)
-        version = store.append([deed("b", 2)], 1).version
-        store.close()
-        again = self.make(tmp_path)
-        assert [seq for seq, _ in again.events()] == [1, version]
-        assert again.append([deed("c", 3)], 1).version > version
-        again.close()

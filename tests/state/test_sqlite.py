@@ -81,3 +81,14 @@ def test_a_file_that_is_no_database_is_refused_with_its_path(tmp_path: Path) -> 
 def test_an_unknown_address_is_refused_with_what_is_expected() -> None:
     with pytest.raises(ConfigError, match="expected sqlite:PATH"):
         open_store("mysql://x")
+
+
+def test_what_was_acknowledged_is_there_after_reopening_and_no_number_comes_twice(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "state.db")
+    store.append([deed("a", 1)], 1)
+    version = store.append([deed("b", 2)], 1).version
+    store.close()
+    again = SqliteStore(tmp_path / "state.db")
+    assert [seq for seq, _ in again.events()] == [1, version]
+    assert again.append([deed("c", 3)], 1).version > version
+    again.close()

@@ -1,0 +1,74 @@
+"""What was served can be read again; what was cut short is counted, never read."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from raysys.log import RankingRecord, RecordReader, RecordWriter, read_records
+
+
+def record(number: int) -> RankingRecord:
+    return RankingRecord(
+        query_id=f"q{number}",
+        time_ms=number,
+        surface="search",
+        channel="app",
+        key="u:ann",
+        state_version=7,
+        bundle_id="b",
+        policy_id="p",
+        profile=1,
+        profile_prob=0.25,
+        temperature=0.5,
+        item_ids=("a", "b", "c"),
+        signals=np.arange(6, dtype=np.float16).reshape(3, 2),
+        order=np.array([2, 0]),
+        propensities=np.array([0.3, 1 / 3]),
+        forced=np.array([False, True]),
+        degraded=("encoder",),
+    )
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
+    writer = RecordWriter(tmp_path)
+    writer.write(record(1))
+    writer.close()
+    (read,) = read_records(tmp_path)
+    assert (read.query_id, read.degraded, read.item_ids) == ("q1", ("encoder",), ("a", "b", "c"))
+    np.testing.assert_array_equal(read.signals, record(1).signals)
+    np.testing.assert_array_equal(read.propensities, record(1).propensities)
+    assert read.order.tolist() == [2, 0]
+    assert read.forced.tolist() == [False, True]
+
+
+def test_records_are_readable_while_the_writer_is_open(tmp_path: Path) -> None:
+    writer = RecordWriter(tmp_path)
+    for number in range(100):
+        writer.write(record(number))
+    writer.flush()
+    assert [r.query_id for r in read_records(tmp_path)] == [f"q{n}" for n in range(100)]
+    writer.close()
+
+
+def test_full_segments_are_closed_and_nothing_is_lost_between_them(tmp_path: Path) -> None:
+    writer = RecordWriter(tmp_path, segment_bytes=1_000)
+    for number in range(50):
+        writer.write(record(number))
+    writer.close()
+    assert len(list(tmp_path.glob("*.records"))) > 5
+    assert [r.query_id for r in read_records(tmp_path)] == [f"q{n}" for n in range(50)]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip"])
+def test_a_damaged_tail_is_counted_and_not_read(tmp_path: Path, damage: str) -> None:
+    writer = RecordWriter(tmp_path)
+    for number in range(3):
+        writer.write(record(number))
+    writer.close()
+    (path,) = tmp_path.glob("*.records")
+    data = path.read_bytes()
+    path.write_bytes(data[:-5] if damage == "cut" else data[:-5] + bytes([data[-5] ^ 1]) + data[-4:])
+    reader = RecordReader(tmp_path)
+    assert [r.query_id for r in reader] == ["q0", "q1"]
+    assert reader.lost == 1
