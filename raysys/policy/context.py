@@ -1,14 +1,10 @@
 """What the policy knows when it chooses a profile: surface, channel, query class, state, session."""
 
-from typing import Literal, TypeAlias, get_args
-
 import numpy as np
 
 from raysys.state.protocol import State
+from raysys.text.keywords import QUERY_CLASSES, QueryClass
 from raysys.types import CHANNELS, DAY_MS, SURFACES, Floats, Query
-
-QueryClass: TypeAlias = Literal["none", "head", "torso", "tail", "unseen"]
-QUERY_CLASSES: tuple[QueryClass, ...] = get_args(QueryClass)
 
 _SUMMARY = ("known", "log_days", "log_history", "idle_weeks", "repeat_share", "log_own_items", "log_step")
 CONTEXT: tuple[str, ...] = (
