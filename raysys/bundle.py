@@ -91,6 +91,11 @@ class Bundle:
                 f"bundle {self.id} was made for the signals {self.signals.names}, this version"
                 f" of raysys has {SIGNALS}; build the bundle again"
             )
+        if self.policy.signals != SIGNALS:
+            raise BundleError(
+                f"bundle {self.id}: its policy weighs the signals {self.policy.signals}, expected {SIGNALS};"
+                " learn the policy again"
+            )
 
     def save(self, path: Path, *, time_ms: int | None = None) -> "Bundle":
         """Write the bundle to `path`, which must not exist yet, and return it with its id and manifest.
@@ -177,7 +182,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise BundleError(f"{path} is no bundle: {error}") from error
     except msgspec.DecodeError as error:
         raise BundleError(f"{path}/{MANIFEST}: {error}; copy or build the bundle again") from error
-    if manifest.get("format") != FORMAT or not isinstance(manifest.get("files"), dict):
+    if manifest.get("format") != FORMAT or not {"id", "files"} <= set(manifest):
         raise BundleError(f"{path} has format {manifest.get('format')!r}, this raysys reads format {FORMAT}")
     return manifest
 

@@ -199,6 +199,8 @@ def parse_filter(raw: Mapping[str, Any], where: str = "filter") -> Filter:
     Raises:
         DataError: names the field under `where`.
     """
+    if not isinstance(raw, Mapping):
+        raise DataError(f"found {type(raw).__name__}, expected an object", field=where)
     _known(raw, {"field", "op", "value"}, where)
     name: str = _need(raw, "field", str, where)
     op, value = _need(raw, "op", str, where), raw.get("value")
@@ -218,6 +220,8 @@ def parse_rule(raw: Mapping[str, Any], where: str = "rule") -> Rule:
     Raises:
         DataError: names the field under `where`.
     """
+    if not isinstance(raw, Mapping):
+        raise DataError(f"found {type(raw).__name__}, expected an object", field=where)
     kind = _need(raw, "kind", str, where)
     name = {"id": str(raw["id"])} if "id" in raw else {"id": kind}
     match kind:

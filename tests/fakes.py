@@ -141,6 +141,7 @@ class FakePolicy(Folder):
     """Two profiles, the second a tenth as strong; the noise alone chooses."""
 
     id = "0123456789ab"
+    signals = SIGNALS
 
     def __init__(self, weights: dict[str, float] | None = None, temperature: float = 0.2) -> None:
         named = {"engine": 1.0, "interest": 1.0, "relevance": 0.5, "repeat": 0.3, "ad_value": 1.0}

@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from raysys.types import Bools, Floats, Ints, QueryId
 
+COLDEST = 1e-6
+"""Below this a temperature is 0: utilities divided by it would leave the range of a float."""
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -75,7 +77,7 @@ def draw_ranking(
     Args:
         utility: (C,)
         length: K; the first K' < K picks of a draw are the draw of K'.
-        temperature: 0 is a plain sort, in which every propensity is 1.
+        temperature: below COLDEST it is a plain sort, in which every propensity is 1.
         noise: Gumbel noise (C,) of an epoch; called once unless caps let candidates come back.
         ties: (C,) the engine's positions; they order equal values.
         pins: candidate by position; a pinned candidate is allowed nowhere else.
@@ -86,14 +88,15 @@ def draw_ranking(
     by_position = _placed(pins, size)
     free = np.ones(size, np.bool_)
     free[list(by_position.values())] = False
-    values = utility / temperature if temperature > 0 else utility
+    random = temperature >= COLDEST
+    values = utility / temperature if random else utility
     room = length - sum(position < length for position in by_position)
     if caps:
-        return _draw_capped(values, length, temperature > 0, noise, ties, by_position, free, caps)
+        return _draw_capped(values, length, random, noise, ties, by_position, free, caps)
     rest = np.flatnonzero(free)
-    noisy = values[rest] + noise(0)[rest] if temperature > 0 else values[rest]
+    noisy = values[rest] + noise(0)[rest] if random else values[rest]
     picks = rest[np.lexsort((ties[rest], -noisy))]
-    odds = pick_propensities(values[picks], room) if temperature > 0 else np.ones(room)
+    odds = pick_propensities(values[picks], room) if random else np.ones(room)
     return _with_pins(picks[:room], odds, by_position, length)
 
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from raysys.catalog import Catalog
 from raysys.events import AdUpdate
 from raysys.state.protocol import State
+from raysys.text.keywords import QueryClass
 from raysys.types import Floats, Ints, Surface
 
 
@@ -52,6 +53,8 @@ class Chooser(Protocol):
     @property
     def id(self) -> str: ...
     @property
+    def signals(self) -> tuple[str, ...]: ...
+    @property
     def weights(self) -> Floats: ...
     @property
     def temperature(self) -> float: ...
@@ -68,7 +71,7 @@ class Encoder(Protocol):
 class Classes(Protocol):
     """How often a query is asked. See `raysys.text.keywords`."""
 
-    def query_class(self, text: str) -> str: ...
+    def query_class(self, text: str) -> QueryClass: ...
 
 
 class Response(Protocol):

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from raysys.state.protocol import State
-from raysys.surfaces.predict import Experts, Person
+from raysys.surfaces.asker import Experts, Person
 from raysys.surfaces.settings import SurfaceSettings
 from raysys.types import Candidates, Ints, ItemId, Query
 

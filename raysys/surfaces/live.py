@@ -3,14 +3,14 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from raysys.catalog import Catalog
 from raysys.errors import Part, PartError, StoreError
 from raysys.events import AdUpdate, ItemUpdate
 from raysys.state.protocol import State, StateStore
+from raysys.surfaces.asker import Asker, Experts, Person, person_of
 from raysys.surfaces.experts import Encoder
-from raysys.surfaces.predict import Experts, Person, person_of
 from raysys.types import Key, Query
 
 PEOPLE = 4096
@@ -18,29 +18,6 @@ PEOPLE = 4096
 BURST = 16
 """New texts up to this many are encoded within the request that meets them, more behind it."""
 _HOUR_MS = 3_600_000
-
-
-@dataclass(frozen=True, slots=True)
-class Asker:
-    """Who asks and against what: one consistent picture for the length of a request."""
-
-    experts: Experts
-    state: State | None
-    person: Person
-    missing: set[Part]
-    """Parts that this answer does without; grows as parts fail."""
-
-    @property
-    def state_version(self) -> int:
-        return 0 if self.state is None else self.state.version
-
-    @property
-    def hidden(self) -> frozenset[str]:
-        return frozenset() if self.state is None else frozenset(self.state.hidden)
-
-    @property
-    def degraded(self) -> tuple[Part, ...]:
-        return tuple(sorted(self.missing))
 
 
 class Live:

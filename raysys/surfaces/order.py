@@ -4,32 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from raysys.catalog import Catalog
 from raysys.explain import reasons_of
 from raysys.policy.draw import Draw, draw_ranking, query_noise
-from raysys.rules import Fields, Ruling, apply_rules, chosen
+from raysys.rules import Ruling, apply_rules
 from raysys.signals import ENGINE, SIGNALS
 from raysys.surfaces.experts import Chosen
-from raysys.surfaces.predict import Experts, engine_positions
+from raysys.surfaces.pool import Pool
 from raysys.surfaces.settings import Settings, rules_of
-from raysys.types import Candidates, Floats, Ints, Pin, Query, RankedItem
-
-
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """Candidates that may be shown, with what is known of them."""
-
-    candidates: Candidates
-    rows: Ints
-    """(C,) -1 if unknown."""
-    fields: Fields
-    positions: Ints | None
-    """(C,) the engine's positions; None if the engine has no say."""
-    places: Ints
-    """(C,) where each stood among the candidates that were sent."""
-
-    @property
-    def ties(self) -> Ints:
-        return np.arange(len(self.rows)) if self.positions is None else self.positions
+from raysys.types import Floats, Pin, Query, RankedItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,43 +22,9 @@ class Valuation:
     weights: Floats
     """(S,)"""
     temperature: float
+    """Of the draw; a ranking is explored if it is at least COLDEST."""
     pins_only: bool = False
     """At dial 0 neither boosts nor caps change the engine's order."""
-
-
-def pool_of(
-    query: Query,
-    candidates: Candidates,
-    experts: Experts,
-    settings: Settings,
-    hidden: frozenset[str],
-    engine: bool,
-) -> Pool:
-    """The candidates that filters let through; `engine` says whether their order has a meaning."""
-    rows = experts.catalog.rows(candidates.item_ids)
-    fields = Fields(experts.catalog, rows, candidates)
-    filters, _ = rules_of(settings, query)
-    kept = fields.matches(filters)
-    surface = settings.of(query.surface)
-    if surface.drop_unavailable:
-        kept &= fields.available()
-    if surface.drop_hidden and hidden:
-        kept &= ~np.isin(rows, experts.catalog.rows(sorted(hidden))) | (rows < 0)
-    positions = engine_positions(candidates) if engine else None
-    places = np.flatnonzero(kept)
-    if len(places) < len(kept):
-        candidates, rows = chosen(candidates, places), rows[places]
-        positions = None if positions is None else positions[places]
-        fields = Fields(experts.catalog, rows, candidates)
-    return Pool(candidates, rows, fields, positions, places)
-
-
-def distinct(candidates: Candidates) -> Candidates:
-    """Every item once; a repeated one keeps its first place."""
-    first = {item: place for place, item in reversed(list(enumerate(candidates.item_ids)))}
-    if len(first) == len(candidates):
-        return candidates
-    return chosen(candidates, np.array(sorted(first.values()), np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +86,7 @@ def order(
     value: Valuation,
     settings: Settings,
     seed: int,
-    experts: Experts,
+    catalog: Catalog,
 ) -> Ordered:
     """Draw positions 0 to offset + length of the ranking of `pool`, from signals (C, S) and rules."""
     _, rules = rules_of(settings, query)
@@ -145,7 +94,7 @@ def order(
         rules = tuple(rule for rule in rules if isinstance(rule, Pin))
     ruling = apply_rules(rules, pool.fields, pool.candidates.item_ids)
     utility = standard @ value.weights + ruling.utility(len(pool.rows))
-    hashes = experts.catalog.hashes_of(pool.candidates.item_ids, pool.rows)
+    hashes = catalog.hashes_of(pool.candidates.item_ids, pool.rows)
     draw = draw_ranking(
         utility,
         query.offset + query.length,

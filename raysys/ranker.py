@@ -1,0 +1,313 @@
+"""The request path: predict, value, order. Read this first."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from raysys.bundle import Bundle
+from raysys.catalog import hash_ids
+from raysys.errors import Part, PartError
+from raysys.explain import reasons_of
+from raysys.log import RankingRecord, RecordWriter
+from raysys.policy.context import context_vector
+from raysys.policy.draw import COLDEST, query_noise
+from raysys.rules import apply_rules
+from raysys.signals import SIGNALS
+from raysys.state.open import open_store
+from raysys.state.protocol import StateStore
+from raysys.surfaces.ads import (
+    AD_VALUE,
+    Contest,
+    Decision,
+    Offers,
+    Placement,
+    ad_value,
+    eligible,
+    fill,
+    offers_of,
+    reserve_from,
+    with_ad_value,
+)
+from raysys.surfaces.asker import Asker, Experts
+from raysys.surfaces.experts import Chosen
+from raysys.surfaces.feed import as_candidates, feed_rows, similar_rows, trending_rows
+from raysys.surfaces.live import Live
+from raysys.surfaces.order import (
+    Incumbent,
+    Ordered,
+    Valuation,
+    engine_only,
+    order,
+    page,
+    pointwise,
+    valuation,
+)
+from raysys.surfaces.pool import Pool, distinct, pool_of
+from raysys.surfaces.predict import plain_signals, predict
+from raysys.surfaces.settings import rules_of
+from raysys.text.keywords import QueryClass
+from raysys.types import Candidates, Floats, ItemId, Query, QueryId, Ranking, Reason
+
+
+class Ranker:
+    """Orders candidates for whoever asks, with one bundle and the live state; safe between threads.
+
+    What fails or comes too late is left out and named in `degraded`; what it raises is a bug.
+    """
+
+    def __init__(
+        self, bundle: Bundle, store: StateStore, recorder: RecordWriter | None = None, seed: int = 0
+    ) -> None:
+        self.bundle, self._store, self._recorder, self._seed = bundle, store, recorder, seed
+        experts = Experts(catalog=bundle.catalog, interest=bundle.interest, relevance=bundle.relevance)
+        self._live = Live(experts, bundle.encoder, store)
+        self._policy_id = bundle.policy.id
+        self._profiles = hash_ids(f"profile:{number}" for number in range(len(bundle.policy.weights)))
+
+    @classmethod
+    def load(cls, path: Path | str, store: StateStore | None = None) -> "Ranker":
+        """A ranker of the bundle at `path`; without a store it starts with nobody known."""
+        return cls(Bundle.load(Path(path)), open_store("memory:") if store is None else store)
+
+    def rank(
+        self,
+        query: Query,
+        candidates: Candidates,
+        query_vector: Floats | None = None,
+        degraded: Sequence[Part] = (),
+    ) -> Ranking:
+        """Order what the host found: the page of `query.length` from `query.offset`.
+
+        Args:
+            query_vector: (384,) of the query's text, if the caller has it.
+            degraded: parts that the caller has to do without; "deadline" means the engine's order.
+        """
+        asker = self._live.asker(query, degraded)
+        return self._answer(query, distinct(candidates), asker, query_vector, engine=True)
+
+    def feed(self, query: Query, degraded: Sequence[Part] = ()) -> Ranking:
+        """A personal feed: what the person may like, buys again, everybody likes, and campaigns."""
+        asker = self._live.asker(query, degraded)
+        worth = self._offers(query, asker).worth()
+        surface = self.bundle.settings.of(query.surface)
+        rows = feed_rows(asker.experts, asker.person, asker.state, query, surface, worth)
+        candidates = as_candidates(asker.experts, rows)
+        return self._answer(query, candidates, asker, None, engine=False, worth=worth)
+
+    def similar(self, query: Query, degraded: Sequence[Part] = ()) -> Ranking:
+        """Items like `query.context.item_id`; their likeness stands in for the engine's order."""
+        asker = self._live.asker(query, degraded)
+        row = int(asker.experts.catalog.rows([query.context.item_id or ""])[0])
+        rows = similar_rows(asker.experts, row, self.bundle.settings.of(query.surface).retrieve)
+        return self._answer(query, as_candidates(asker.experts, rows), asker, None, engine=True)
+
+    def trending(self, query: Query, degraded: Sequence[Part] = ()) -> Ranking:
+        """What everybody likes, of `query.context.category` if given, in that order as the engine's."""
+        asker = self._live.asker(query, degraded)
+        length = self.bundle.settings.of(query.surface).retrieve
+        rows = trending_rows(asker.experts, query.context.category, length)
+        return self._answer(query, as_candidates(asker.experts, rows), asker, None, engine=True)
+
+    def decide(
+        self, query: Query, placements: Sequence[Placement], degraded: Sequence[Part] = ()
+    ) -> Decision:
+        """Fill a page's ad placements, best utility first; nothing is drawn, prices are critical bids."""
+        asker = self._live.asker(query, degraded)
+        offers = self._offers(query, asker)
+        pool = self._pool(query, offers.candidates(), asker, engine=False)
+        offers = offers.at(pool.places)
+        _, value = self._value(query, asker)
+        weights = with_ad_value(value.weights)
+        raw, _ = self._predict(query, pool, asker, None)
+        raw[:, AD_VALUE] = ad_value(offers.value_micros)
+        standard = self.bundle.signals.standardize(raw)
+        ruling = apply_rules(rules_of(self.bundle.settings, query)[1], pool.fields, ())
+        contest = Contest(
+            offers=offers,
+            utility=standard @ weights + ruling.utility(len(pool.rows)),
+            weight=float(weights[AD_VALUE]),
+            constants=self.bundle.signals,
+            reserve_micros=self.bundle.settings.of(query.surface).reserve_micros,
+        )
+
+        def reasons(offer: int) -> tuple[Reason, ...]:
+            if not query.explain:
+                return ()
+            return reasons_of(raw[offer], standard[offer], weights, ruling.reasons(offer))
+
+        return Decision(
+            query_id=query.id,
+            placements=fill(placements, contest, reserve_from(self._store, query), reasons),
+            bundle_id=self.bundle.id,
+            policy_id=self._policy_id,
+            state_version=asker.state_version,
+            degraded=asker.degraded,
+        )
+
+    def _offers(self, query: Query, asker: Asker) -> Offers:
+        """Ads that may be shown to whoever asks, with what they are worth."""
+        ads = eligible(self._live.ads().values(), query, asker)
+        return offers_of(ads, self.bundle.response, asker)
+
+    def score(
+        self,
+        query: Query,
+        candidates: Candidates,
+        query_vector: Floats | None = None,
+        degraded: Sequence[Part] = (),
+    ) -> Floats:
+        """Sigmoid of the utility (C,) of every candidate by itself, 0.0 for a filtered one.
+
+        For engines that split lists and merge them by score: nothing is drawn, the engine has
+        no say, the profile is always the incumbent, and neighbors do not change a score.
+        """
+        asker = self._live.asker(query, degraded)
+        pool = self._pool(query, candidates, asker, engine=False)
+        _, standard = self._predict(query, pool, asker, query_vector)
+        utility = standard @ pointwise(self.bundle.policy.weights[0])
+        utility += apply_rules(rules_of(self.bundle.settings, query)[1], pool.fields, ()).utility(
+            len(pool.rows)
+        )
+        scores = np.zeros(len(candidates))
+        scores[pool.places] = 1.0 / (1.0 + np.exp(-utility))
+        return scores
+
+    def rerank(self, text: str, documents: Sequence[str], vector: Floats | None) -> Floats:
+        """Score (C,) in (0, 1) of each document for the query `text`, each by itself."""
+        query = Query(
+            id=QueryId("rerank"),
+            surface="search",
+            time_ms=int(time.time() * 1000),
+            length=len(documents),
+            text=text,
+        )
+        nameless = Candidates(item_ids=(ItemId(""),) * len(documents), texts=dict(enumerate(documents)))
+        degraded: tuple[Part, ...] = ("encoder",) if vector is None else ()
+        return self.score(query, nameless, vector, degraded)
+
+    def encode(self, text: str) -> Floats | None:
+        """The vector (384,) of a text, None if the bundle has no encoder; takes milliseconds, cached or not.
+
+        Raises:
+            PartError: the encoder failed.
+        """
+        encoder = self.bundle.encoder
+        return None if encoder is None else np.asarray(encoder.encode([text])[0])
+
+    def cached_vector(self, text: str) -> Floats | None:
+        """The vector (384,) of a text that was encoded lately, at once; else None."""
+        encoder = self.bundle.encoder
+        return None if encoder is None else encoder.cached(text)
+
+    def _answer(
+        self,
+        query: Query,
+        candidates: Candidates,
+        asker: Asker,
+        vector: Floats | None,
+        *,
+        engine: bool,
+        worth: Mapping[ItemId, float] | None = None,
+    ) -> Ranking:
+        pool = self._pool(query, candidates, asker, engine=engine)
+        choice, value = self._value(query, asker)
+        raw, standard = self._predict(query, pool, asker, vector, worth)
+        ordered = order(query, pool, standard, value, self.bundle.settings, self._seed, asker.experts.catalog)
+        ranking = Ranking(
+            query_id=query.id,
+            items=page(query, pool, ordered, raw, standard, value.weights),
+            profile=choice.profile,
+            profile_prob=choice.prob,
+            explored=value.temperature >= COLDEST,
+            bundle_id=self.bundle.id,
+            policy_id=self._policy_id,
+            state_version=asker.state_version,
+            degraded=asker.degraded,
+            total=len(pool.rows),
+        )
+        self._record(query, pool, standard, value, ordered, ranking)
+        return ranking
+
+    def _pool(self, query: Query, candidates: Candidates, asker: Asker, *, engine: bool) -> Pool:
+        return pool_of(
+            query, candidates, asker.experts.catalog, self.bundle.settings, asker.hidden, engine=engine
+        )
+
+    def _predict(
+        self,
+        query: Query,
+        pool: Pool,
+        asker: Asker,
+        vector: Floats | None,
+        worth: Mapping[ItemId, float] | None = None,
+    ) -> tuple[Floats, Floats]:
+        """Signals (C, S) as they are, for words, and standardized; `worth` is what ads pay, in micros."""
+        if "deadline" in asker.missing:
+            raw = plain_signals(len(pool.rows), pool.positions)
+        else:
+            vector = self._vector(query, vector, asker.missing)
+            raw = predict(asker, query, pool, vector)
+        if worth:
+            values = [worth.get(item, np.nan) for item in pool.candidates.item_ids]
+            raw[:, AD_VALUE] = ad_value(np.array(values))
+        return raw, self.bundle.signals.standardize(raw)
+
+    def _vector(self, query: Query, vector: Floats | None, missing: set[Part]) -> Floats | None:
+        """The query's vector: given, cached, or made now unless the caller rules that out."""
+        if vector is not None or not query.text.strip():
+            return vector
+        if "encoder" in missing:
+            return self.cached_vector(query.text)
+        try:
+            return self.encode(query.text)
+        except PartError as error:
+            missing.add(error.part)
+            return None
+
+    def _query_class(self, text: str) -> QueryClass:
+        return "none" if self.bundle.classes is None else self.bundle.classes.query_class(text)
+
+    def _value(self, query: Query, asker: Asker) -> tuple[Chosen, Valuation]:
+        """The profile for this context, and what it and the dial make of signals."""
+        policy = self.bundle.policy
+        if "deadline" in asker.missing:
+            return Incumbent(policy.weights[0]), engine_only(len(SIGNALS))
+        choice: Chosen = Incumbent(policy.weights[0])
+        try:
+            if "policy" not in asker.missing:
+                context = context_vector(query, asker.state, self._query_class(query.text))
+                noise = query_noise(self._seed, query.id, self._profiles)
+                choice = policy.choose(context, query.surface, noise)
+        except PartError as error:
+            asker.missing.add(error.part)
+        return choice, valuation(query, choice, policy.temperature, self.bundle.settings)
+
+    def _record(
+        self, query: Query, pool: Pool, standard: Floats, value: Valuation, ordered: Ordered, ranking: Ranking
+    ) -> None:
+        """Hand what was served to the recorder, which writes it off the request path."""
+        if self._recorder is None:
+            return
+        self._recorder.write(
+            RankingRecord(
+                query_id=query.id,
+                time_ms=query.time_ms,
+                surface=query.surface,
+                channel=query.channel,
+                key=query.key,
+                state_version=ranking.state_version,
+                bundle_id=ranking.bundle_id,
+                policy_id=ranking.policy_id,
+                profile=ranking.profile,
+                profile_prob=ranking.profile_prob,
+                temperature=value.temperature,
+                item_ids=pool.candidates.item_ids,
+                signals=standard.astype(np.float16),
+                order=ordered.draw.order,
+                propensities=ordered.draw.propensities,
+                forced=ordered.draw.forced,
+                degraded=ranking.degraded,
+            )
+        )
