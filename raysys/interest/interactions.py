@@ -1,0 +1,48 @@
+"""Interactions as columns, and the state of a user as of a moment, for fitting."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from raysys.errors import DataError
+from raysys.types import Bools, Floats, Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interactions:
+    """N interactions in order of time: user code, item row, index into events.KINDS, time."""
+
+    user: Ints
+    row: Ints
+    kind: Ints
+    time_ms: Ints
+
+    def __post_init__(self) -> None:
+        shapes = {len(self.user), len(self.row), len(self.kind), len(self.time_ms)}
+        if len(shapes) != 1:
+            raise DataError(f"interactions have columns of {sorted(shapes)} rows, expected one length")
+        if np.any(np.diff(self.time_ms) < 0):
+            raise DataError("interactions are not in order of time; sort them by time_ms")
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def where(self, keep: Bools) -> "Interactions":
+        """Those that `keep` (N,) says."""
+        return Interactions(
+            user=self.user[keep], row=self.row[keep], kind=self.kind[keep], time_ms=self.time_ms[keep]
+        )
+
+    def before(self, time_ms: int) -> "Interactions":
+        """Strictly before a moment."""
+        return self.where(self.time_ms < time_ms)
+
+    def since(self, time_ms: int) -> "Interactions":
+        """At a moment and after."""
+        return self.where(self.time_ms >= time_ms)
+
+
+def decay(time_ms: Ints, now_ms: int, half_life_days: float) -> Floats:
+    """Weight of what happened at `time_ms` (N,), as of `now_ms`."""
+    days = np.maximum(now_ms - time_ms, 0) / 86_400_000
+    return np.asarray(0.5 ** (days / half_life_days))

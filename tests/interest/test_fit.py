@@ -1,0 +1,116 @@
+"""The interest model learns habits it was shown, keeps probabilities honest, and serves as it was fitted."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from raysys.catalog import Catalog
+from raysys.errors import DataError
+from raysys.events import KINDS, ItemUpdate
+from raysys.interest.features import FEATURES, features
+from raysys.interest.fit import InterestConfig, fit_interest, states_of
+from raysys.interest.interactions import Interactions
+from raysys.interest.scorer import InterestScorer
+from raysys.types import DAY_MS
+
+ITEMS, USERS, DAYS = 40, 60, 60
+CONFIG = InterestConfig(kinds=("purchase",), primary="purchase")
+
+
+def catalog_of(size: int) -> Catalog:
+    return Catalog.of(
+        [
+            ItemUpdate(item_id=f"i{n}", title=f"item {n}", category=f"c{n % 4}", brand=f"b{n % 3}")
+            for n in range(size)
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def log() -> Interactions:
+    """Users of four tastes: 9 of 10 purchases are of the taste's category, half of them repeats."""
+    rng = np.random.default_rng(7)
+    lines = []
+    for day in range(DAYS):
+        for user in rng.choice(USERS, 25, replace=False).tolist():
+            favorite = 4 * (user % 5) + user % 4
+            inside = 4 * int(rng.integers(ITEMS // 4)) + user % 4
+            row = (
+                favorite if rng.random() < 0.5 else inside if rng.random() < 0.8 else int(rng.integers(ITEMS))
+            )
+            lines.append((day * DAY_MS + user, user, row))
+    times, users, rows = (np.array(column, np.int64) for column in zip(*lines, strict=True))
+    order = np.argsort(times, kind="stable")
+    kind = np.full(len(order), KINDS.index("purchase"))
+    return Interactions(user=users[order], row=rows[order], kind=kind, time_ms=times[order])
+
+
+@pytest.fixture(scope="module")
+def scorer(log: Interactions) -> InterestScorer:
+    return fit_interest(log, catalog_of(ITEMS), CONFIG)
+
+
+def test_people_are_offered_their_habit_then_their_taste(log: Interactions, scorer: InterestScorer) -> None:
+    catalog = catalog_of(ITEMS)
+    states = states_of(log, catalog.item_ids)
+    now = DAYS * DAY_MS
+    tops = {
+        user: scorer.retrieve(scorer.view(state, catalog, now), 10, now) for user, state in states.items()
+    }
+    habit = np.mean([top[0] == 4 * (user % 5) + user % 4 for user, top in tops.items()])
+    taste = np.mean([np.mean(top % 4 == user % 4) for user, top in tops.items()])
+    assert habit > 0.9
+    assert taste > 0.7
+
+
+def test_probabilities_add_up_to_what_is_bought_in_a_week(log: Interactions, scorer: InterestScorer) -> None:
+    """The expected number of item-buyer pairs of a week is near that of the last one."""
+    catalog, now = catalog_of(ITEMS), DAYS * DAY_MS
+    expected = sum(
+        scorer.probs(scorer.view(state, catalog, now), np.arange(ITEMS), now).sum()
+        for state in states_of(log, catalog.item_ids).values()
+    )
+    week = log.since(now - 7 * DAY_MS)
+    actual = len(np.unique(week.user * ITEMS + week.row))
+    assert expected == pytest.approx(actual, rel=0.25)
+
+
+def test_a_candidates_probability_ignores_its_neighbors(log: Interactions, scorer: InterestScorer) -> None:
+    catalog, now = catalog_of(ITEMS), DAYS * DAY_MS
+    view = scorer.view(states_of(log, catalog.item_ids)[0], catalog, now)
+    together = scorer.probs(view, np.array([3, -1, 0]), now)
+    np.testing.assert_allclose(together[0], scorer.probs(view, np.array([3]), now)[0], rtol=1e-6)
+    assert np.isnan(together[1]).all()
+
+
+def test_a_saved_model_scores_alike(log: Interactions, scorer: InterestScorer, tmp_path: Path) -> None:
+    scorer.save(tmp_path / "interest")
+    again = InterestScorer.load(tmp_path / "interest")
+    catalog, now, rows = catalog_of(ITEMS), DAYS * DAY_MS, np.arange(ITEMS)
+    state = states_of(log, catalog.item_ids)[1]
+    theirs, ours = (s.probs(s.view(state, catalog, now), rows, now) for s in (scorer, again))
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_new_item_is_known_by_its_category(log: Interactions, scorer: InterestScorer) -> None:
+    wider, now = catalog_of(ITEMS + 4), DAYS * DAY_MS
+    model = scorer.with_items(wider)
+    view = model.view(states_of(log, wider.item_ids)[0], wider, now)
+    fresh = np.arange(ITEMS, ITEMS + 4)
+    assert model.probs(view, fresh, now)[:, 0].argmax() == 0  # user 0 likes category c0
+    assert set(model.similar(ITEMS, 20) % 4) == {0}
+
+
+def test_an_unknown_person_gets_what_is_popular(scorer: InterestScorer) -> None:
+    catalog, now = catalog_of(ITEMS), DAYS * DAY_MS
+    view = scorer.view(None, catalog, now)
+    seen = features(view, np.arange(ITEMS), now)
+    assert np.isfinite(scorer.probs(view, np.arange(ITEMS), now)).all()
+    assert (seen[:, FEATURES.index("own_never")] == 1).all()
+    assert not scorer.repeat(view, np.arange(ITEMS), now).any()
+
+
+def test_a_log_shorter_than_the_horizon_is_refused(log: Interactions) -> None:
+    with pytest.raises(DataError, match="less than horizon_days"):
+        fit_interest(log.before(3 * DAY_MS), catalog_of(ITEMS), CONFIG)
