@@ -25,7 +25,9 @@ PAUSE_MS = 30 * 60_000
 """A session ends with a pause this long."""
 HIDDEN = 256
 ADS = 128
-"""Bounds of the two remaining columns; the oldest entries go first."""
+QUERY_CHARS = 256
+ATTRIBUTE_BYTES = 4096
+"""Bounds of what else a state holds; the oldest entries go first."""
 
 
 class _Own(NamedTuple):
@@ -49,7 +51,7 @@ def fold(state: State | None, event: Event, version: int) -> State:
         case Interaction():
             changes = _interaction(state, event)
         case UserUpdate():
-            changes = {"attributes": {**state.attributes, **(event.attributes or {})}}
+            changes = {"attributes": _attributes(state.attributes, event.attributes or {})}
         case _:
             changes = {}
     return msgspec.structs.replace(state, version=version, **changes)
@@ -79,13 +81,26 @@ def _impression(state: State, event: Impression) -> dict[str, Any]:
     resting = event.time_ms - max(state.last_ms, state.query_ms[-1] if state.query_ms else 0)
     changes: dict[str, Any] = {"steps": 1 if resting > PAUSE_MS else state.steps + 1}
     if event.query:
-        changes["queries"] = (*state.queries, event.query)[-QUERIES:]
+        changes["queries"] = (*state.queries, event.query[:QUERY_CHARS])[-QUERIES:]
         changes["query_ms"] = (*state.query_ms, event.time_ms)[-QUERIES:]
     if event.surface == "ads":
         changes["ads"] = _showings(state.ads, event)
     changes["last_ms"] = max(state.last_ms, event.time_ms)
     changes["first_ms"] = state.first_ms or event.time_ms
     return changes
+
+
+def _attributes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes given replace, a null deletes; the least recently given go when there are too many."""
+    merged = {name: value for name, value in old.items() if name not in new}
+    merged |= {name: value for name, value in new.items() if value is not None}
+    room, kept = ATTRIBUTE_BYTES, dict[str, Any]()
+    for name in reversed(merged):
+        room -= len(msgspec.msgpack.encode((name, merged[name])))
+        if room < 0:
+            break
+        kept[name] = merged[name]
+    return dict(reversed(kept.items()))
 
 
 def _showings(ads: Mapping[str, tuple[int, int]], event: Impression) -> dict[str, tuple[int, int]]:
@@ -98,7 +113,7 @@ def _showings(ads: Mapping[str, tuple[int, int]], event: Impression) -> dict[str
 
 
 def _interaction(state: State, event: Interaction) -> dict[str, Any]:
-    new_day = not state.days or event.time_ms // DAY_MS > state.last_ms // DAY_MS
+    new_day = event.time_ms // DAY_MS > max(state.history_ms, default=-1) // DAY_MS
     changes: dict[str, Any] = {
         "first_ms": state.first_ms or event.time_ms,
         "last_ms": max(state.last_ms, event.time_ms),
@@ -110,6 +125,8 @@ def _interaction(state: State, event: Interaction) -> dict[str, Any]:
     if event.kind == "hide":
         changes["hidden"] = (*(i for i in state.hidden if i != event.item_id), event.item_id)[-HIDDEN:]
         return changes
+    if not KIND_WEIGHTS[event.kind]:
+        return changes  # a rating may be praise or blame: it stays in the history, uncounted
     return changes | _own_columns(state, event)
 
 

@@ -6,18 +6,8 @@ from typing import Any
 
 import msgspec
 
-from raysys.events import (
-    AdUpdate,
-    Event,
-    Forget,
-    Impression,
-    Interaction,
-    ItemUpdate,
-    UserUpdate,
-    encode_event,
-    identity,
-    key_of_event,
-)
+from raysys.consent import NO_WISH, Wish, consent_of, kept_part, may_keep, veiled
+from raysys.events import AdUpdate, Event, Forget, ItemUpdate, encode_event, identity, key_of_event
 from raysys.state.fold import fold, fold_all, merged_item
 from raysys.state.protocol import Receipt, State
 from raysys.types import Key, key_of
@@ -35,7 +25,7 @@ class MemoryStore:
         self._seen: dict[str, int] = {}
         self._states: dict[Key, State] = {}
         self._links: dict[Key, Key] = {}
-        self._refused: set[Key] = set()
+        self._wishes: dict[str, Wish] = {}
         self._items: dict[str, tuple[int, ItemUpdate]] = {}
         self._ads: dict[str, AdUpdate] = {}
         self._counters: dict[str, int] = {}
@@ -49,12 +39,12 @@ class MemoryStore:
     def live(self, key: Key | None) -> State | None:
         with self._lock:
             key = self._resolved(key)
-            return None if key is None or key in self._refused else self._states.get(key)
+            return None if key is None or self._wish(key).refused else self._states.get(key)
 
     def as_of(self, key: Key | None, time_ms: int) -> State | None:
         with self._lock:
             key = self._resolved(key)
-            if key is None or key in self._refused:
+            if key is None or self._wish(key).refused:
                 return None
             return fold_all((n, e) for n, e in self._history(key) if (e.time_ms or 0) < time_ms)
 
@@ -71,7 +61,7 @@ class MemoryStore:
 
     def forget(self, user_id: str, now_ms: int) -> dict[str, int]:
         with self._lock:
-            return self._forget(user_id)
+            return self._forget(user_id, now_ms)
 
     def known(self, user_id: str) -> dict[str, Any]:
         with self._lock:
@@ -79,7 +69,7 @@ class MemoryStore:
             state = self._states.get(key) if key else None
             return {
                 "user_id": user_id,
-                "consent": key not in self._refused,
+                "consent": not self._wish(key).refused,
                 "sessions": [s.removeprefix("s:") for s, user in self._links.items() if user == key],
                 "state": msgspec.to_builtins(msgspec.structs.asdict(state)) if state else None,
                 "events": [
@@ -89,7 +79,11 @@ class MemoryStore:
 
     def events(self, after: int = 0) -> Iterator[tuple[int, Event]]:
         with self._lock:
-            logged = [(number, event) for number, (_, event) in self._log.items() if number > after]
+            logged = [
+                (number, event)
+                for number, (key, event) in self._log.items()
+                if number > after and not self._wish(key).refused
+            ]
         return iter(logged)
 
     def add(self, counter: str, amount: int, limit: int | None = None) -> int | None:
@@ -112,20 +106,25 @@ class MemoryStore:
     def _history(self, key: Key) -> Iterator[tuple[int, Event]]:
         return ((number, event) for number, (owner, event) in self._log.items() if owner == key)
 
+    def _wish(self, key: Key | None) -> Wish:
+        return NO_WISH if key is None else self._wishes.get(veiled(key), NO_WISH)
+
     def _append(self, event: Event, now_ms: int) -> bool:
         """Whether the event was new."""
         if isinstance(event, Forget):
-            self._forget(event.user_id)
+            self._forget(event.user_id, event.time_ms if event.time_ms is not None else now_ms)
             return True
         if event.time_ms is None:
             event = msgspec.structs.replace(event, time_ms=now_ms)
-        key = self._linked(event)
-        if isinstance(event, UserUpdate) and event.consent is not None and key is not None:
-            (self._refused.discard if event.consent else self._refused.add)(key)
-        if key in self._refused or (key is None and isinstance(event, Impression | Interaction)):
-            return True
         if (name := identity(event)) in self._seen:
             return False
+        key = self._linked(event)
+        wish = self._wish(key)
+        if not may_keep(event, key, wish):
+            return True
+        if key is not None and (consent := consent_of(event)) is not None:
+            self._wishes[veiled(key)] = msgspec.structs.replace(wish, refused=not consent)
+        event = kept_part(event)
         self._sequence += 1
         self._seen[name] = self._sequence
         self._log[self._sequence] = (key, event)
@@ -157,23 +156,36 @@ class MemoryStore:
             return self._resolved(key)
         if session not in self._links:
             self._links[session] = key
-            moved = [number for number, (owner, _) in self._log.items() if owner == session]
-            for number in moved:
-                self._log[number] = (key, self._log[number][1])
-            self._states.pop(session, None)
-            if moved and (state := fold_all(self._history(key))) is not None:
-                self._states[key] = state
+            self._move(session, key)
         return key
 
-    def _forget(self, user_id: str) -> dict[str, int]:
-        key = Key(f"u:{user_id}")
-        gone = [number for number, (owner, _) in self._log.items() if owner == key]
-        for number in gone:
+    def _move(self, session: Key, user: Key) -> None:
+        """The session's past becomes the user's, or goes if the user refused."""
+        self._states.pop(session, None)
+        past = [number for number, (owner, _) in self._log.items() if owner == session]
+        if self._wish(user).refused:
+            self._drop(past)
+            return
+        for number in past:
+            self._log[number] = (user, self._log[number][1])
+        if past and (state := fold_all(self._history(user))) is not None:
+            self._states[user] = state
+
+    def _drop(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
             del self._log[number]
         self._seen = {name: number for name, number in self._seen.items() if number in self._log}
+
+    def _forget(self, user_id: str, now_ms: int) -> dict[str, int]:
+        key = Key(f"u:{user_id}")
+        gone = [number for number, (owner, _) in self._log.items() if owner == key]
+        self._drop(gone)
         sessions = [session for session, user in self._links.items() if user == key]
+        for owner in (key, *sessions):
+            wish = self._wish(owner)
+            until = max(wish.forgotten_ms, now_ms)
+            self._wishes[veiled(owner)] = msgspec.structs.replace(wish, forgotten_ms=until)
         for session in sessions:
             del self._links[session]
-        self._refused.discard(key)
         states = int(self._states.pop(key, None) is not None)
         return {"events": len(gone), "states": states, "sessions": len(sessions)}
