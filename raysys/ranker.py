@@ -7,23 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from raysys.bundle import Bundle
-from raysys.catalog import hash_ids
-from raysys.errors import Part, PartError
+from raysys.errors import Part
 from raysys.explain import reasons_of
 from raysys.log import RankingRecord, RecordWriter
-from raysys.policy.context import context_vector
-from raysys.policy.draw import COLDEST, query_noise
+from raysys.policy.draw import COLDEST
 from raysys.rules import apply_rules
-from raysys.signals import SIGNALS
 from raysys.state.open import open_store
 from raysys.state.protocol import StateStore
 from raysys.surfaces.ads import (
-    AD_VALUE,
     Contest,
     Decision,
     Offers,
     Placement,
-    ad_value,
     eligible,
     fill,
     offers_of,
@@ -31,23 +26,18 @@ from raysys.surfaces.ads import (
     with_ad_value,
 )
 from raysys.surfaces.asker import Asker, Experts
-from raysys.surfaces.experts import Chosen
 from raysys.surfaces.feed import as_candidates, feed_rows, similar_rows, trending_rows
+from raysys.surfaces.judge import AD_VALUE, Judge
 from raysys.surfaces.live import Live
 from raysys.surfaces.order import (
-    Incumbent,
     Ordered,
     Valuation,
-    engine_only,
     order,
     page,
     pointwise,
-    valuation,
 )
-from raysys.surfaces.pool import Pool, distinct, pool_of
-from raysys.surfaces.predict import plain_signals, predict
+from raysys.surfaces.pool import Pool, distinct
 from raysys.surfaces.settings import rules_of
-from raysys.text.keywords import QueryClass
 from raysys.types import Candidates, Floats, ItemId, Query, QueryId, Ranking, Reason
 
 
@@ -64,7 +54,7 @@ class Ranker:
         experts = Experts(catalog=bundle.catalog, interest=bundle.interest, relevance=bundle.relevance)
         self._live = Live(experts, bundle.encoder, store)
         self._policy_id = bundle.policy.id
-        self._profiles = hash_ids(f"profile:{number}" for number in range(len(bundle.policy.weights)))
+        self._judge = Judge(bundle, seed)
 
     @classmethod
     def load(cls, path: Path | str, store: StateStore | None = None) -> "Ranker":
@@ -116,13 +106,11 @@ class Ranker:
         """Fill a page's ad placements, best utility first; nothing is drawn, prices are critical bids."""
         asker = self._live.asker(query, degraded)
         offers = self._offers(query, asker)
-        pool = self._pool(query, offers.candidates(), asker, engine=False)
+        pool = self._judge.pool(query, offers.candidates(), asker, engine=False)
         offers = offers.at(pool.places)
-        _, value = self._value(query, asker)
+        _, value = self._judge.value(query, asker)
         weights = with_ad_value(value.weights)
-        raw, _ = self._predict(query, pool, asker, None)
-        raw[:, AD_VALUE] = ad_value(offers.value_micros)
-        standard = self.bundle.signals.standardize(raw)
+        raw, standard = self._judge.predict(query, pool, asker, None, offers.value_micros)
         ruling = apply_rules(rules_of(self.bundle.settings, query)[1], pool.fields, ())
         contest = Contest(
             offers=offers,
@@ -137,9 +125,11 @@ class Ranker:
                 return ()
             return reasons_of(raw[offer], standard[offer], weights, ruling.reasons(offer))
 
+        reserve = reserve_from(self._store, query, asker.missing)
+        placed = fill(placements, contest, reserve, reasons)
         return Decision(
             query_id=query.id,
-            placements=fill(placements, contest, reserve_from(self._store, query), reasons),
+            placements=placed,
             bundle_id=self.bundle.id,
             policy_id=self._policy_id,
             state_version=asker.state_version,
@@ -164,8 +154,8 @@ class Ranker:
         no say, the profile is always the incumbent, and neighbors do not change a score.
         """
         asker = self._live.asker(query, degraded)
-        pool = self._pool(query, candidates, asker, engine=False)
-        _, standard = self._predict(query, pool, asker, query_vector)
+        pool = self._judge.pool(query, candidates, asker, engine=False)
+        _, standard = self._judge.predict(query, pool, asker, query_vector)
         utility = standard @ pointwise(self.bundle.policy.weights[0])
         utility += apply_rules(rules_of(self.bundle.settings, query)[1], pool.fields, ()).utility(
             len(pool.rows)
@@ -211,9 +201,9 @@ class Ranker:
         engine: bool,
         worth: Mapping[ItemId, float] | None = None,
     ) -> Ranking:
-        pool = self._pool(query, candidates, asker, engine=engine)
-        choice, value = self._value(query, asker)
-        raw, standard = self._predict(query, pool, asker, vector, worth)
+        pool = self._judge.pool(query, candidates, asker, engine=engine)
+        choice, value = self._judge.value(query, asker)
+        raw, standard = self._judge.predict(query, pool, asker, vector, worth)
         ordered = order(query, pool, standard, value, self.bundle.settings, self._seed, asker.experts.catalog)
         ranking = Ranking(
             query_id=query.id,
@@ -229,60 +219,6 @@ class Ranker:
         )
         self._record(query, pool, standard, value, ordered, ranking)
         return ranking
-
-    def _pool(self, query: Query, candidates: Candidates, asker: Asker, *, engine: bool) -> Pool:
-        return pool_of(
-            query, candidates, asker.experts.catalog, self.bundle.settings, asker.hidden, engine=engine
-        )
-
-    def _predict(
-        self,
-        query: Query,
-        pool: Pool,
-        asker: Asker,
-        vector: Floats | None,
-        worth: Mapping[ItemId, float] | None = None,
-    ) -> tuple[Floats, Floats]:
-        """Signals (C, S) as they are, for words, and standardized; `worth` is what ads pay, in micros."""
-        if "deadline" in asker.missing:
-            raw = plain_signals(len(pool.rows), pool.positions)
-        else:
-            vector = self._vector(query, vector, asker.missing)
-            raw = predict(asker, query, pool, vector)
-        if worth:
-            values = [worth.get(item, np.nan) for item in pool.candidates.item_ids]
-            raw[:, AD_VALUE] = ad_value(np.array(values))
-        return raw, self.bundle.signals.standardize(raw)
-
-    def _vector(self, query: Query, vector: Floats | None, missing: set[Part]) -> Floats | None:
-        """The query's vector: given, cached, or made now unless the caller rules that out."""
-        if vector is not None or not query.text.strip():
-            return vector
-        if "encoder" in missing:
-            return self.cached_vector(query.text)
-        try:
-            return self.encode(query.text)
-        except PartError as error:
-            missing.add(error.part)
-            return None
-
-    def _query_class(self, text: str) -> QueryClass:
-        return "none" if self.bundle.classes is None else self.bundle.classes.query_class(text)
-
-    def _value(self, query: Query, asker: Asker) -> tuple[Chosen, Valuation]:
-        """The profile for this context, and what it and the dial make of signals."""
-        policy = self.bundle.policy
-        if "deadline" in asker.missing:
-            return Incumbent(policy.weights[0]), engine_only(len(SIGNALS))
-        choice: Chosen = Incumbent(policy.weights[0])
-        try:
-            if "policy" not in asker.missing:
-                context = context_vector(query, asker.state, self._query_class(query.text))
-                noise = query_noise(self._seed, query.id, self._profiles)
-                choice = policy.choose(context, query.surface, noise)
-        except PartError as error:
-            asker.missing.add(error.part)
-        return choice, valuation(query, choice, policy.temperature, self.bundle.settings)
 
     def _record(
         self, query: Query, pool: Pool, standard: Floats, value: Valuation, ordered: Ordered, ranking: Ranking

@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from raysys.errors import Part
+from raysys.errors import Part, StoreError
 from raysys.events import AdUpdate
-from raysys.signals import CLIP, SIGNALS, SignalConstants
+from raysys.signals import CLIP, SignalConstants
 from raysys.state.protocol import StateStore
 from raysys.surfaces.asker import Asker
 from raysys.surfaces.experts import Response
+from raysys.surfaces.judge import AD_VALUE
 from raysys.types import DAY_MS, MICROS, Candidates, Floats, Ints, ItemId, Query, QueryId, Reason
-
-AD_VALUE = SIGNALS.index("ad_value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +101,6 @@ def offers_of(ads: Sequence[AdUpdate], response: Response | None, asker: Asker) 
         return Offers(tuple(ads), np.where(pays_now, 1.0, 0.01))
     prob = np.asarray(response.probs(asker.state, ads), dtype=np.float64)
     return Offers(tuple(ads), np.where(pays_now, 1.0, np.clip(prob, 1e-6, 1.0)))
-
-
-def ad_value(value_micros: Floats) -> Floats:
-    """The signal (C,) of a showing's expected worth (C,)."""
-    return np.asarray(np.log1p(value_micros / MICROS))
 
 
 def with_ad_value(weights: Floats) -> Floats:
@@ -216,12 +210,18 @@ def _targets(targeting: Mapping[str, Any], query: Query) -> bool:
     return all(found[name](wanted) for name, wanted in targeting.items() if name in found)
 
 
-def reserve_from(store: StateStore, query: Query) -> Reserve:
-    """Prices are set aside in the store's counters, one for each campaign, up to its ad's budget."""
+def reserve_from(store: StateStore, query: Query, missing: set[Part]) -> Reserve:
+    """Prices are set aside in the store's counters, one for each campaign, up to its ad's budget.
+
+    Without the store nobody knows what is left, so nothing is sold and "state" is missing.
+    """
 
     def reserve(ad: AdUpdate, price_micros: int) -> str | None:
-        if store.add(f"spend:{ad.campaign_id}", price_micros, ad.budget_micros) is None:
+        try:
+            spent = store.add(f"spend:{ad.campaign_id}", price_micros, ad.budget_micros)
+        except StoreError:
+            missing.add("state")
             return None
-        return f"{query.id}:{ad.ad_id}"
+        return None if spent is None else f"{query.id}:{ad.ad_id}"
 
     return reserve

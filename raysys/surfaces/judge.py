@@ -1,0 +1,103 @@
+"""The judge: what a bundle makes of candidates, before anything is drawn."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+from raysys.catalog import hash_ids
+from raysys.errors import Part, PartError
+from raysys.policy.context import context_vector
+from raysys.policy.draw import query_noise
+from raysys.signals import SIGNALS, SignalConstants
+from raysys.surfaces.asker import Asker
+from raysys.surfaces.experts import Chooser, Chosen, Classes, Encoder
+from raysys.surfaces.order import Incumbent, Valuation, engine_only, valuation
+from raysys.surfaces.pool import Pool, pool_of
+from raysys.surfaces.predict import plain_signals, predict
+from raysys.surfaces.settings import Settings
+from raysys.text.keywords import QueryClass
+from raysys.types import MICROS, Candidates, Floats, ItemId, Query
+
+AD_VALUE = SIGNALS.index("ad_value")
+
+
+class Parts(Protocol):
+    """What a judge needs of a bundle."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def signals(self) -> SignalConstants: ...
+    @property
+    def policy(self) -> Chooser: ...
+    @property
+    def classes(self) -> Classes | None: ...
+    @property
+    def encoder(self) -> Encoder | None: ...
+
+
+class Judge:
+    """Filters, predicts and values; it keeps nothing of a query."""
+
+    def __init__(self, parts: Parts, seed: int) -> None:
+        self._parts, self._seed = parts, seed
+        self._profiles = hash_ids(f"profile:{number}" for number in range(len(parts.policy.weights)))
+
+    def pool(self, query: Query, candidates: Candidates, asker: Asker, *, engine: bool) -> Pool:
+        """The candidates that may be shown; `engine` says whether their order has a meaning."""
+        catalog, settings = asker.experts.catalog, self._parts.settings
+        return pool_of(query, candidates, catalog, settings, asker.hidden, engine=engine)
+
+    def predict(
+        self,
+        query: Query,
+        pool: Pool,
+        asker: Asker,
+        vector: Floats | None,
+        worth: Mapping[ItemId, float] | Floats | None = None,
+    ) -> tuple[Floats, Floats]:
+        """Signals (C, S) as they are and standardized; `worth` is what advertisers pay, in micros."""
+        if "deadline" in asker.missing:
+            raw = plain_signals(len(pool.rows), pool.positions)
+        else:
+            vector = self._vector(query, vector, asker.missing)
+            raw = predict(asker, query, pool, vector)
+        if isinstance(worth, Mapping):
+            worth = (
+                np.array([worth.get(item, np.nan) for item in pool.candidates.item_ids]) if worth else None
+            )
+        if worth is not None:
+            raw[:, AD_VALUE] = np.log1p(worth / MICROS)
+        return raw, self._parts.signals.standardize(raw)
+
+    def value(self, query: Query, asker: Asker) -> tuple[Chosen, Valuation]:
+        """The profile for this context, and what it and the dial make of signals."""
+        policy = self._parts.policy
+        choice: Chosen = Incumbent(policy.weights[0])
+        if "deadline" in asker.missing:
+            return choice, engine_only(len(SIGNALS))
+        try:
+            if "policy" not in asker.missing:
+                context = context_vector(query, asker.state, self._query_class(query.text))
+                noise = query_noise(self._seed, query.id, self._profiles)
+                choice = policy.choose(context, query.surface, noise)
+        except PartError as error:
+            asker.missing.add(error.part)
+        return choice, valuation(query, choice, policy.temperature, self._parts.settings)
+
+    def _query_class(self, text: str) -> QueryClass:
+        return "none" if self._parts.classes is None else self._parts.classes.query_class(text)
+
+    def _vector(self, query: Query, vector: Floats | None, missing: set[Part]) -> Floats | None:
+        """The query's vector: given, cached, or made now unless the caller rules that out."""
+        encoder = self._parts.encoder
+        if vector is not None or encoder is None or not query.text.strip():
+            return vector
+        if "encoder" in missing:
+            return encoder.cached(query.text)
+        try:
+            return np.asarray(encoder.encode([query.text])[0])
+        except PartError as error:
+            missing.add(error.part)
+            return None
