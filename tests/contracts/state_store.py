@@ -2,14 +2,53 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from raysys.events import AdUpdate, Event, Forget, Impression, Interaction, ItemUpdate, Kind, UserUpdate
+from raysys.events import (
+    KINDS,
+    AdUpdate,
+    Event,
+    Forget,
+    Impression,
+    Interaction,
+    ItemUpdate,
+    Kind,
+    UserUpdate,
+)
 from raysys.state.protocol import HISTORY, OWN_ITEMS, StateStore
 from raysys.types import DAY_MS, Key
 
 ANN, SESSION = Key("u:ann"), Key("s:tab")
+SHARED_STORE = [HealthCheck.function_scoped_fixture, HealthCheck.differing_executors]
+"""One store for all examples is meant: what came before must not matter."""
+TIMES = st.integers(0, 4 * DAY_MS)
+WHO: dict[str, Any] = {
+    "user_id": st.sampled_from([None, "ann", "bob"]),
+    "session_id": st.sampled_from([None, "tab", "tap"]),
+}
+EVENTS: st.SearchStrategy[Event] = st.one_of(
+    st.builds(Interaction, kind=st.sampled_from(KINDS), item_id=st.sampled_from("abc"), time_ms=TIMES, **WHO),
+    st.builds(
+        Impression,
+        query_id=st.sampled_from("pq"),
+        surface=st.sampled_from(["search", "ads"]),
+        item_ids=st.lists(st.sampled_from("abc"), max_size=3, unique=True),
+        query=st.sampled_from(["", "milk"]),
+        time_ms=TIMES,
+        **WHO,
+    ),
+    st.builds(
+        UserUpdate,
+        user_id=st.sampled_from(["ann", "bob"]),
+        consent=st.sampled_from([None, True, False]),
+        attributes=st.sampled_from([None, {"town": "Oslo"}, {"town": None}]),
+    ),
+    st.builds(Forget, user_id=st.sampled_from(["ann", "bob"])),
+)
 
 
 def deed(item: str, time_ms: int, kind: Kind = "purchase", **who: str) -> Interaction:
@@ -148,3 +187,60 @@ class StateStoreContract(ABC):
         assert store.add("spend", 3, limit=5) is None
         assert store.add("spend", -1) == 2
         assert store.counter("spend") == 2
+
+    def test_who_was_forgotten_does_not_come_back_with_a_late_copy(self, store: StateStore) -> None:
+        old = [deed("a", 1, user_id="ann", session_id="tab"), deed("b", 2, session_id="tab")]
+        store.append(old, 2)
+        store.forget("ann", 5)
+        store.append(old, 6)
+        assert store.live(ANN) is None
+        assert store.live(SESSION) is None
+        store.append([deed("c", 7)], 7)
+        state = store.live(ANN)
+        assert state is not None
+        assert state.history_items == ("c",)
+
+    def test_a_refusal_outlives_being_forgotten_and_its_own_repetition(self, store: StateStore) -> None:
+        no = UserUpdate(user_id="ann", consent=False, event_id="no")
+        store.append([no], 1)
+        store.forget("ann", 2)
+        store.append([deed("a", 3)], 3)
+        assert store.live(ANN) is None
+        assert not store.known("ann")["consent"]
+        store.append([no, UserUpdate(user_id="ann", consent=True), deed("b", 4)], 4)
+        store.append([UserUpdate(user_id="ann", consent=True, event_id="yes"), deed("c", 5)], 5)
+        state = store.live(ANN)
+        assert state is not None
+        assert state.history_items == ("b", "c")
+
+    def test_training_reads_nothing_of_who_refused(self, store: StateStore) -> None:
+        refusal = UserUpdate(user_id="ann", consent=False, attributes={"town": "Oslo"})
+        store.append([deed("a", 1), deed("b", 1, user_id="bob"), refusal], 2)
+        assert [event.user_id for _, event in store.events()] == ["bob"]  # type: ignore[union-attr]
+        assert "Oslo" not in str(store.known("ann"))
+
+    def test_the_session_of_who_refused_is_not_kept_either(self, store: StateStore) -> None:
+        store.append([deed("a", 1, session_id="tab"), UserUpdate(user_id="ann", consent=False)], 1)
+        store.append([deed("b", 2, user_id="ann", session_id="tab"), deed("c", 3, session_id="tab")], 3)
+        assert store.live(SESSION) is None
+        assert list(store.events()) == []
+        assert [e for e in store.known("ann")["events"] if e["type"] != "user"] == []
+
+    def test_a_repeated_event_links_nothing(self, store: StateStore) -> None:
+        store.append([deed("a", 1, session_id="tab", event_id="e")], 1)
+        store.append([deed("a", 1, user_id="ann", session_id="tab", event_id="e")], 2)
+        assert store.known("ann")["sessions"] == []
+
+    def test_an_items_past_copy_changes_nothing_but_a_new_one_always_counts(self, store: StateStore) -> None:
+        for now_ms, price in enumerate([1, 2, 1]):
+            store.append([ItemUpdate(item_id="i", title="milk", price_micros=price)], now_ms)
+        (item,) = store.items_since(0)
+        assert item.price_micros == 1
+
+    @settings(max_examples=25, suppress_health_check=SHARED_STORE, deadline=None)
+    @given(batches=st.lists(st.lists(EVENTS, max_size=6), max_size=6))
+    def test_live_is_as_of_the_end_whatever_happened(self, store: StateStore, batches: list[Any]) -> None:
+        for now_ms, batch in enumerate(batches):
+            store.append(batch, now_ms)
+        for key in (ANN, Key("u:bob"), SESSION, Key("s:tap")):
+            assert store.live(key) == store.as_of(key, 10**15)

@@ -7,11 +7,16 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from raysys.errors import ConfigError, StoreError
+from raysys.events import Event
+from raysys.state.memory import MemoryStore
 from raysys.state.open import open_store
 from raysys.state.sqlite import SqliteStore
-from tests.contracts.state_store import StateStoreContract, deed
+from raysys.types import Key
+from tests.contracts.state_store import ANN, EVENTS, SHARED_STORE, StateStoreContract, deed
 
 WRITER = """
 import sys
@@ -22,6 +27,15 @@ store = SqliteStore(Path(sys.argv[1]))
 for n in range(1_000_000):
     store.append([Interaction(kind="click", item_id=f"i{n}", user_id="ann", time_ms=n)], n)
     print(n, flush=True)
+"""
+
+SPENDER = """
+import sys
+from pathlib import Path
+from raysys.state.sqlite import SqliteStore
+store = SqliteStore(Path(sys.argv[1]))
+print(sum(store.add("spend", 3, limit=500) is not None for _ in range(150)))
+store.close()
 """
 
 
@@ -92,3 +106,53 @@ def test_what_was_acknowledged_is_there_after_reopening_and_no_number_comes_twic
     assert [seq for seq, _ in again.events()] == [1, version]
     assert again.append([deed("c", 3)], 1).version > version
     again.close()
+
+
+def test_processes_that_open_and_spend_at_once_never_pass_the_limit(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SPENDER, str(tmp_path / "state.db")]
+    spenders = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    spent = [int(spender.communicate(timeout=60)[0]) for spender in spenders]
+    store = SqliteStore(tmp_path / "state.db")
+    assert store.counter("spend") == sum(spent) * 3 == 498
+    store.close()
+
+
+def test_another_store_on_the_file_sees_an_acknowledged_event_at_once(tmp_path: Path) -> None:
+    writer, reader = SqliteStore(tmp_path / "state.db"), SqliteStore(tmp_path / "state.db")
+    for n in range(200):
+        version = writer.append([deed(f"i{n}", n)], n).version
+        state = reader.live(ANN)
+        assert state is not None
+        assert state.version == version
+    writer.close()
+    reader.close()
+
+
+def test_a_bug_in_one_callers_event_harms_no_other(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "state.db")
+    poison = deed("a", 1, "no such kind")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="tuple"):
+        store.append([deed("lost with it", 1), poison], 1)
+    store.append([deed("b", 2)], 2)
+    state = store.live(ANN)
+    assert state is not None
+    assert state.history_items == ("b",)
+    store.close()
+
+
+@settings(max_examples=25, suppress_health_check=SHARED_STORE, deadline=None)
+@given(batches=st.lists(st.lists(EVENTS, max_size=6), max_size=5))
+def test_a_file_and_memory_agree_on_everything(
+    tmp_path_factory: pytest.TempPathFactory, batches: list[list[Event]]
+) -> None:
+    file, memory = SqliteStore(tmp_path_factory.mktemp("store") / "state.db"), MemoryStore()
+    for now_ms, batch in enumerate(batches):
+        one, other = file.append(batch, now_ms), memory.append(batch, now_ms)
+        assert (one.accepted, one.duplicates) == (other.accepted, other.duplicates)
+    for user in ("ann", "bob"):
+        assert file.known(user) == memory.known(user)
+    for key in (ANN, Key("u:bob"), Key("s:tab"), Key("s:tap")):
+        assert file.live(key) == memory.live(key)
+        assert file.as_of(key, 10**8) == memory.as_of(key, 10**8)
+    assert list(file.events()) == list(memory.events())
+    file.close()
