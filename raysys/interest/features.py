@@ -73,8 +73,8 @@ def user_view(
     rows = rows[known]
     own = np.zeros((len(rows) + 1, 6))
     columns = (state.own_bought, state.own_touched, state.own_slow, state.own_fast, state.own_first_ms)
-    for place, column in enumerate((*columns, state.own_last_ms)):
-        own[:-1, place] = np.asarray(column, np.float64)[known]
+    for number, column in enumerate((*columns, state.own_last_ms)):
+        own[:-1, number] = np.asarray(column, np.float64)[known]
     place = np.full(size, len(rows))
     place[rows] = np.arange(len(rows))
     weights = _faded(own[:-1, 2], own[:-1, 5], now_ms, SLOW_DAYS)

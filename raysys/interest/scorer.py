@@ -94,7 +94,7 @@ class InterestScorer:
         alike = (
             np.flatnonzero(self.codes[0] == self.codes[0, row]) if row < self.codes.shape[1] else self.popular
         )
-        return alike[alike != row][:length]
+        return np.asarray(alike[alike != row][:length])
 
     def trending(self, length: int) -> Ints:
         """The most popular rows, best first."""
