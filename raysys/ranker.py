@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from raysys.ads.ledger import Ledger
 from raysys.bundle import Bundle
 from raysys.errors import Part
 from raysys.explain import reasons_of
 from raysys.log import RankingRecord, RecordWriter
-from raysys.policy.draw import COLDEST
+from raysys.policy.draw import COLDEST, Draw
 from raysys.rules import apply_rules
 from raysys.state.open import open_store
 from raysys.state.protocol import StateStore
@@ -19,6 +20,7 @@ from raysys.surfaces.ads import (
     Decision,
     Offers,
     Placement,
+    as_draw,
     eligible,
     fill,
     offers_of,
@@ -30,13 +32,11 @@ from raysys.surfaces.feed import as_candidates, feed_rows, similar_rows, trendin
 from raysys.surfaces.judge import AD_VALUE, Judge
 from raysys.surfaces.live import Live
 from raysys.surfaces.order import (
-    Ordered,
-    Valuation,
     order,
     page,
     pointwise,
 )
-from raysys.surfaces.pool import Pool, distinct
+from raysys.surfaces.pool import distinct
 from raysys.surfaces.settings import rules_of
 from raysys.types import Candidates, Floats, ItemId, Query, QueryId, Ranking, Reason
 
@@ -50,7 +50,8 @@ class Ranker:
     def __init__(
         self, bundle: Bundle, store: StateStore, recorder: RecordWriter | None = None, seed: int = 0
     ) -> None:
-        self.bundle, self._store, self._recorder, self._seed = bundle, store, recorder, seed
+        self.bundle, self._recorder, self._seed = bundle, recorder, seed
+        self._ledger = Ledger(store)
         experts = Experts(catalog=bundle.catalog, interest=bundle.interest, relevance=bundle.relevance)
         self._live = Live(experts, bundle.encoder, store)
         self._policy_id = bundle.policy.id
@@ -108,7 +109,7 @@ class Ranker:
         offers = self._offers(query, asker)
         pool = self._judge.pool(query, offers.candidates(), asker, engine=False)
         offers = offers.at(pool.places)
-        _, value = self._judge.value(query, asker)
+        choice, value = self._judge.value(query, asker)
         weights = with_ad_value(value.weights)
         raw, standard = self._judge.predict(query, pool, asker, None, offers.value_micros)
         ruling = apply_rules(rules_of(self.bundle.settings, query)[1], pool.fields, ())
@@ -125,16 +126,21 @@ class Ranker:
                 return ()
             return reasons_of(raw[offer], standard[offer], weights, ruling.reasons(offer))
 
-        reserve = reserve_from(self._store, query, asker.missing)
+        reserve = reserve_from(self._ledger, query, asker.missing)
         placed = fill(placements, contest, reserve, reasons)
-        return Decision(
+        decision = Decision(
             query_id=query.id,
             placements=placed,
+            profile=choice.profile,
+            profile_prob=choice.prob,
             bundle_id=self.bundle.id,
             policy_id=self._policy_id,
             state_version=asker.state_version,
             degraded=asker.degraded,
         )
+        names = tuple(ad.ad_id for ad in offers.ads)
+        self._record(query, names, standard, 0.0, as_draw(placed, names), decision)
+        return decision
 
     def _offers(self, query: Query, asker: Asker) -> Offers:
         """Ads that may be shown to whoever asks, with what they are worth."""
@@ -217,11 +223,17 @@ class Ranker:
             degraded=asker.degraded,
             total=len(pool.rows),
         )
-        self._record(query, pool, standard, value, ordered, ranking)
+        self._record(query, pool.candidates.item_ids, standard, value.temperature, ordered.draw, ranking)
         return ranking
 
     def _record(
-        self, query: Query, pool: Pool, standard: Floats, value: Valuation, ordered: Ordered, ranking: Ranking
+        self,
+        query: Query,
+        item_ids: tuple[str, ...],
+        signals: Floats,
+        temperature: float,
+        draw: Draw,
+        answer: Ranking | Decision,
     ) -> None:
         """Hand what was served to the recorder, which writes it off the request path."""
         if self._recorder is None:
@@ -233,17 +245,17 @@ class Ranker:
                 surface=query.surface,
                 channel=query.channel,
                 key=query.key,
-                state_version=ranking.state_version,
-                bundle_id=ranking.bundle_id,
-                policy_id=ranking.policy_id,
-                profile=ranking.profile,
-                profile_prob=ranking.profile_prob,
-                temperature=value.temperature,
-                item_ids=pool.candidates.item_ids,
-                signals=standard.astype(np.float16),
-                order=ordered.draw.order,
-                propensities=ordered.draw.propensities,
-                forced=ordered.draw.forced,
-                degraded=ranking.degraded,
+                state_version=answer.state_version,
+                bundle_id=answer.bundle_id,
+                policy_id=answer.policy_id,
+                profile=answer.profile,
+                profile_prob=answer.profile_prob,
+                temperature=temperature,
+                item_ids=item_ids,
+                signals=signals.astype(np.float16),
+                order=draw.order,
+                propensities=draw.propensities,
+                forced=draw.forced,
+                degraded=answer.degraded,
             )
         )

@@ -318,6 +318,38 @@ def test_every_ranking_is_recorded_as_it_was_served(tmp_path: Path, store: State
     assert record.signals.shape[0] == 12
 
 
+def test_a_decision_is_recorded_too(tmp_path: Path, store: StateStore) -> None:
+    store.append([ad("a", 90_000), ad("b", 50_000)], NOW_MS)
+    writer = RecordWriter(tmp_path)
+    Ranker(fakes.bundle(), store, writer).decide(ask("ads"), [Placement("top")])
+    writer.close()
+    (record,) = list(RecordReader(tmp_path))
+    assert (record.surface, record.item_ids, record.order.tolist()) == ("ads", ("a", "b"), [0])
+
+
+def test_without_the_store_nothing_is_sold(store: StateStore) -> None:
+    class Frozen(MemoryStore):
+        def add(self, counter: str, amount: int, limit: int | None = None) -> int | None:
+            raise StoreError("disk full")
+
+    frozen = Frozen()
+    frozen.append([ad("a", 90_000)], NOW_MS)
+    decision = Ranker(fakes.bundle(), frozen).decide(ask("ads"), [Placement("top")])
+    assert decision.placements[0].items == ()
+    assert decision.degraded == ("state",)
+
+
+def test_a_campaigns_item_joins_the_feed(store: StateStore) -> None:
+    """The interest model proposes nothing here, so that only the ad can bring i7 in."""
+    table = {"feed": {"retrieve": 0, "trending": 3, "own": 0}}
+    ranker = Ranker(fakes.bundle(settings=Settings.parse(table)), store)
+    assert sorted(shown(ranker.feed(ask("feed")))) == ["i0", "i1", "i2"]
+    store.append([ad("a", 90_000, item_id="i7", targeting={"surfaces": ["feed"]})], NOW_MS)
+    ranking = ranker.feed(ask("feed", explain=True))
+    reasons = {item.item_id: {r.signal for r in item.reasons} for item in ranking.items}
+    assert {item for item, signals in reasons.items() if "ad_value" in signals} == {"i7"}
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(text=st.text(max_size=12))
 def test_any_text_is_answered(ranker: Ranker, text: str) -> None:

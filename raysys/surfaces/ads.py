@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from raysys.ads.ledger import Ledger
 from raysys.errors import Part, StoreError
 from raysys.events import AdUpdate
+from raysys.policy.draw import Draw
 from raysys.signals import CLIP, SignalConstants
-from raysys.state.protocol import StateStore
 from raysys.surfaces.asker import Asker
 from raysys.surfaces.experts import Response
 from raysys.surfaces.judge import AD_VALUE
@@ -55,6 +56,8 @@ class Decision:
 
     query_id: QueryId
     placements: tuple[PlacedAds, ...]
+    profile: int
+    profile_prob: float
     bundle_id: str
     policy_id: str
     state_version: int
@@ -182,6 +185,13 @@ def fill(
     return tuple(filled)
 
 
+def as_draw(placements: Sequence[PlacedAds], ad_ids: Sequence[str]) -> Draw:
+    """The placements as picks among `ad_ids`, from the first place to the last; none was left to chance."""
+    index = {name: place for place, name in enumerate(ad_ids)}
+    order = np.array([index[ad.ad_id] for placed in placements for ad in placed.items], np.int64)
+    return Draw(order=order, propensities=np.ones(len(order)), forced=np.zeros(len(order), np.bool_))
+
+
 def eligible(ads: Iterable[AdUpdate], query: Query, asker: Asker) -> list[AdUpdate]:
     """Ads whose time, targeting and frequency cap allow them here and now."""
     shown = {} if asker.state is None else asker.state.ads
@@ -210,18 +220,17 @@ def _targets(targeting: Mapping[str, Any], query: Query) -> bool:
     return all(found[name](wanted) for name, wanted in targeting.items() if name in found)
 
 
-def reserve_from(store: StateStore, query: Query, missing: set[Part]) -> Reserve:
-    """Prices are set aside in the store's counters, one for each campaign, up to its ad's budget.
+def reserve_from(ledger: Ledger, query: Query, missing: set[Part]) -> Reserve:
+    """Prices are set aside in the ledger.
 
     Without the store nobody knows what is left, so nothing is sold and "state" is missing.
     """
 
     def reserve(ad: AdUpdate, price_micros: int) -> str | None:
         try:
-            spent = store.add(f"spend:{ad.campaign_id}", price_micros, ad.budget_micros)
+            return ledger.reserve(ad, price_micros, query.id)
         except StoreError:
             missing.add("state")
             return None
-        return None if spent is None else f"{query.id}:{ad.ad_id}"
 
     return reserve

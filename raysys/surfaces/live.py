@@ -24,7 +24,8 @@ class Live:
     """The experts of one bundle, kept up to date with a store; safe to share between threads."""
 
     def __init__(self, experts: Experts, encoder: Encoder | None, store: StateStore) -> None:
-        self._experts, self._encoder, self._store = experts, encoder, store
+        interest = None if experts.interest is None else experts.interest.with_items(experts.catalog)
+        self._experts, self._encoder, self._store = replace(experts, interest=interest), encoder, store
         self._ads: Mapping[str, AdUpdate] = {}
         self._version = 0
         self._lock = threading.Lock()
@@ -101,13 +102,15 @@ class Live:
         experts = self._experts
         encoder = self._encoder.encode if encode and self._encoder is not None else None
         try:
-            self._install(experts.catalog.updated(updates, encoder))
+            catalog = experts.catalog.updated(updates, encoder)
         except PartError:  # the encoder failed: items first, their vectors another time
-            self._install(experts.catalog.updated(updates))
+            catalog = experts.catalog.updated(updates)
+        self._install(catalog, retold=any(map(_tells, updates)))
 
-    def _install(self, catalog: Catalog) -> None:
+    def _install(self, catalog: Catalog, *, retold: bool) -> None:
+        """Swap in a catalog; the interest model learns of it only if items were told anew."""
         old = self._experts
-        interest = old.interest.with_items(catalog) if old.interest is not None else None
+        interest = old.interest.with_items(catalog) if retold and old.interest is not None else old.interest
         self._experts = replace(old, catalog=catalog, interest=interest, serial=old.serial + 1)
         self._people.clear()
 
@@ -119,7 +122,7 @@ class Live:
         rows = [row for row in catalog.rows([u.item_id for u in updates if _tells(u)]).tolist() if row >= 0]
         vectors = dict(zip(rows, self._encoder.encode([catalog.text(row) for row in rows]), strict=True))
         with self._lock:
-            self._install(self._experts.catalog.with_vectors(vectors))
+            self._install(self._experts.catalog.with_vectors(vectors), retold=True)
 
 
 def _tells(update: ItemUpdate) -> bool:
