@@ -28,9 +28,14 @@ def may_keep(event: Event, key: Key | None, wish: Wish) -> bool:
     """Whether an event, its time known, may be written; a change of consent itself always may."""
     if key is None:
         return not isinstance(event, Impression | Interaction)
-    if event.time_ms is not None and event.time_ms <= wish.forgotten_ms:
+    if not may_link(event, wish):
         return False
     return not wish.refused or (isinstance(event, UserUpdate) and event.consent is not None)
+
+
+def may_link(event: Event, wish: Wish) -> bool:
+    """Whether the event may say whose a session is: not if it is from before they were forgotten."""
+    return event.time_ms is None or event.time_ms > wish.forgotten_ms
 
 
 def consent_of(event: Event) -> bool | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from raysys.consent import NO_WISH, Wish, consent_of, kept_part, may_keep, veiled
+from raysys.consent import NO_WISH, Wish, consent_of, kept_part, may_keep, may_link, veiled
 from raysys.events import AdUpdate, Event, Forget, ItemUpdate, encode_event, identity, key_of_event
 from raysys.state.fold import fold, fold_all, merged_item
 from raysys.state.protocol import Receipt, State
@@ -154,7 +154,7 @@ class MemoryStore:
         session = key_of(None, getattr(event, "session_id", None))
         if session is None or key is None or key == session:
             return self._resolved(key)
-        if session not in self._links:
+        if session not in self._links and may_link(event, self._wish(key)):
             self._links[session] = key
             self._move(session, key)
         return key

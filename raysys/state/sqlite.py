@@ -36,6 +36,13 @@ from raysys.types import Key, key_of
 
 _MOST_JOBS = 256
 """Jobs in one commit: more would make the first of them wait without saving much."""
+_LIVE = """
+SELECT CASE WHEN version=? THEN NULL ELSE body END FROM state
+WHERE key=? AND NOT EXISTS (SELECT 1 FROM wishes WHERE who=? AND refused)
+"""
+"""The body only if the reader has another version: decoding it costs more than finding it."""
+_CACHED = 128
+"""Decoded states a process keeps at hand."""
 _PAGE = 5_000
 """Log rows read at a time."""
 
@@ -51,6 +58,7 @@ class SqliteStore:
         self._path = path
         self._local = threading.local()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._cache: dict[Key, State] = {}
         self._open = True
         self._opening = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,13 +79,17 @@ class SqliteStore:
         if key is None:
             return None
         key = self._resolved(key)
-        row = self._row(
-            "SELECT body FROM state WHERE key=?"
-            " AND NOT EXISTS (SELECT 1 FROM wishes WHERE who=? AND refused)",
-            key,
-            veiled(key),
-        )
-        return decode_state(row[0]) if row else None
+        cached = self._cache.get(key)
+        row = self._row(_LIVE, cached.version if cached else -1, key, veiled(key))
+        if row is None:
+            self._cache.pop(key, None)
+            return None
+        if row[0] is None:
+            return cached
+        if len(self._cache) >= _CACHED:
+            self._cache.clear()
+        state = self._cache[key] = decode_state(row[0])
+        return state
 
     def as_of(self, key: Key | None, time_ms: int) -> State | None:
         if key is None or self._refuses(key := self._resolved(key)):

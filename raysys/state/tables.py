@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from raysys.consent import NO_WISH, Wish, consent_of, kept_part, may_keep, veiled
+from raysys.consent import NO_WISH, Wish, consent_of, kept_part, may_keep, may_link, veiled
 from raysys.events import AdUpdate, Event, Forget, ItemUpdate, encode_event, identity, key_of_event
 from raysys.state.fold import fold, fold_all, merged_item
 from raysys.state.protocol import Receipt, State
@@ -17,7 +17,8 @@ CREATE TABLE IF NOT EXISTS log(
     seq INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT, time_ms INTEGER,
     identity TEXT UNIQUE, body BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS log_key ON log(key, seq);
-CREATE TABLE IF NOT EXISTS state(key TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS state(
+    key TEXT PRIMARY KEY, version INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS links(session TEXT PRIMARY KEY, user TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS links_user ON links(user);
 CREATE TABLE IF NOT EXISTS wishes(
@@ -142,6 +143,8 @@ def _linked(db: sqlite3.Connection, event: Event) -> Key | None:
     session = key_of(None, getattr(event, "session_id", None))
     if session is None or key is None:
         return key
+    if not may_link(event, wish_of(db, key)):
+        return key
     user = _one(db, "SELECT user FROM links WHERE session=?", session)
     if key == session:
         return Key(user) if user else key
@@ -162,7 +165,7 @@ def _move(db: sqlite3.Connection, session: Key, user: Key) -> None:
 
 def _keep(db: sqlite3.Connection, key: Key | None, state: State | None) -> None:
     if state is not None:
-        db.execute("INSERT OR REPLACE INTO state VALUES(?,?)", (key, _pack(state)))
+        db.execute("INSERT OR REPLACE INTO state VALUES(?,?,?)", (key, state.version, _pack(state)))
 
 
 def _one(db: sqlite3.Connection, sql: str, *values: Any) -> Any:

@@ -193,6 +193,7 @@ class StateStoreContract(ABC):
         store.append(old, 2)
         store.forget("ann", 5)
         store.append(old, 6)
+        assert store.known("ann")["sessions"] == []
         assert store.live(ANN) is None
         assert store.live(SESSION) is None
         store.append([deed("c", 7)], 7)
