@@ -1,28 +1,31 @@
-"""Fitting the response model from showings of ads and what followed."""
-
-from collections.abc import Sequence
+"""Fit who responds to ads: a logistic regression, folded into plain arrays."""
 
 import numpy as np
 
-from raysys.ads.scorer import FEATURES, ResponseScorer, ad_features
+from raysys.ads.scorer import ResponseScorer
 from raysys.errors import DataError
-from raysys.events import AdUpdate
-from raysys.state.protocol import State
-from raysys.types import Bools, Floats
+from raysys.types import Floats
 
 
-def fit_response(
-    showings: Sequence[tuple[State | None, AdUpdate]], responded: Bools, *, strength: float = 1.0
-) -> ResponseScorer:
-    """A response model from showings (N,): the state before each, the ad, and whether it worked."""
-    if len(showings) != len(responded):
-        raise DataError(f"{len(showings)} showings but {len(responded)} responses; send one for each")
-    if not len(showings) or responded.all() or not responded.any():
-        raise DataError("showings with and without a response are needed; there is only one kind")
+def fit_response(columns: Floats, responded: Floats, *, penalty: float = 1.0) -> ResponseScorer:
+    """A scorer from features (N, F) and whether each showing was responded to (N,).
+
+    Response, not uplift: who would have bought anyway counts as a response.
+
+    Args:
+        penalty: L2 strength on the standardized weights.
+    """
     from sklearn.linear_model import LogisticRegression
 
-    seen: Floats = np.concatenate([ad_features(state, [ad]) for state, ad in showings])
-    model = LogisticRegression(C=strength, max_iter=1_000).fit(seen, responded)
-    weights = np.append(model.coef_[0], model.intercept_[0])
-    assert len(weights) == len(FEATURES) + 1
-    return ResponseScorer(weights=weights)
+    positives = int(responded.sum())
+    if not 0 < positives < len(responded):
+        raise DataError(
+            f"{positives} responses in {len(responded)} showings, expected some of both kinds;"
+            " use ResponseScorer.constant until there are"
+        )
+    center, scale = columns.mean(axis=0), np.maximum(columns.std(axis=0), 1e-6)
+    model = LogisticRegression(C=1.0 / penalty, max_iter=1000)
+    model.fit((columns - center) / scale, responded)
+    return ResponseScorer(
+        center=center, scale=scale, weights=np.asarray(model.coef_[0]), bias=float(model.intercept_[0])
+    )

@@ -1,4 +1,4 @@
-"""Does this person respond to this ad? A logistic model of what the state tells (response, not uplift)."""
+"""Does this person respond to these ads? A logistic model over the live state, as plain arrays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,52 +8,57 @@ from typing import Self
 import msgspec
 import numpy as np
 
+from raysys.ads.features import FEATURES, features, promoted
 from raysys.errors import BundleError
 from raysys.events import AdUpdate
 from raysys.state.protocol import State
 from raysys.types import Floats
 
-FEATURES = ("known", "log_days", "log_bought", "item_bought", "item_touched", "shown_today")
-
-
-def ad_features(state: State | None, ads: Sequence[AdUpdate]) -> Floats:
-    """Features (C, len(FEATURES)) of one person and each ad, from the state alone."""
-    found = np.zeros((len(ads), len(FEATURES)))
-    if state is None:
-        return found
-    places = {item: place for place, item in enumerate(state.own_items)}
-    found[:, 0] = 1.0
-    found[:, 1] = np.log1p(state.days)
-    found[:, 2] = np.log1p(sum(state.own_bought))
-    for row, ad in enumerate(ads):
-        if (place := places.get(ad.item_id or "")) is not None:
-            found[row, 3] = np.log1p(state.own_bought[place])
-            found[row, 4] = np.log1p(state.own_touched[place])
-        found[row, 5] = np.log1p(state.ads.get(ad.ad_id, (0, 0))[1])
-    return found
+ARRAYS = ("center", "scale", "weights")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseScorer:
-    """The probability of the deed that an ad bids for, given a showing."""
+    """Chance of the event that an ad bids for; one ad's chance ignores the other ads."""
 
+    center: Floats
+    scale: Floats
     weights: Floats
-    """(len(FEATURES) + 1,), the intercept last."""
+    """(F,) each, in the order of FEATURES."""
+    bias: float
+
+    @classmethod
+    def constant(cls, prob: float = 0.01) -> Self:
+        """Without data: everybody responds alike."""
+        size = len(FEATURES)
+        bias = float(np.log(prob) - np.log1p(-prob))
+        return cls(center=np.zeros(size), scale=np.ones(size), weights=np.zeros(size), bias=bias)
 
     def probs(self, state: State | None, ads: Sequence[AdUpdate]) -> Floats:
-        """Probability (C,) of a response to each ad."""
-        utility = ad_features(state, ads) @ self.weights[:-1] + self.weights[-1]
-        return np.asarray(1.0 / (1.0 + np.exp(-utility)))
+        """Chance (C,) that whoever has `state` responds to each ad when it is shown."""
+        return self.of_features(features(state, [promoted(ad) for ad in ads]))
+
+    def of_features(self, columns: Floats) -> Floats:
+        """Chance (N,) from columns FEATURES (N, F)."""
+        logit = self.bias + np.sum((columns - self.center) / self.scale * self.weights, axis=1)
+        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logit, -30.0, 30.0))))
 
     def save(self, folder: Path) -> None:
         """Write into `folder`, which must not exist yet."""
-        folder.mkdir()
-        (folder / "response.json").write_bytes(msgspec.json.encode({"features": FEATURES}))
-        np.save(folder / "weights.npy", self.weights, allow_pickle=False)
+        folder.mkdir(parents=True)
+        for name in ARRAYS:
+            np.save(folder / f"{name}.npy", getattr(self, name))
+        about = {"features": FEATURES, "bias": self.bias}
+        (folder / "response.json").write_bytes(msgspec.json.encode(about))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        features = msgspec.json.decode((folder / "response.json").read_bytes())["features"]
-        if tuple(features) != FEATURES:
-            raise BundleError(f"{folder}: fitted on the features {features}, expected {FEATURES}; fit again")
-        return cls(weights=np.load(folder / "weights.npy", "r", allow_pickle=False))
+        """Read what `save` wrote; refuses a model of other features."""
+        about = msgspec.json.decode((folder / "response.json").read_bytes())
+        if tuple(about["features"]) != FEATURES:
+            raise BundleError(
+                f"response model {folder} has features {about['features']}, expected {list(FEATURES)};"
+                " fit it again with this version"
+            )
+        arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in ARRAYS}
+        return cls(bias=float(about["bias"]), **arrays)
