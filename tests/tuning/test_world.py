@@ -1,69 +1,92 @@
-"""The synthetic world makes a whole bundle that ranks, and an event changes what it says."""
+"""From the synthetic log to a saved bundle to a personal ranking: the loop without Ray."""
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from raysys.behavior.world import START_MS, World
 from raysys.events import Interaction
 from raysys.ranker import Ranker
 from raysys.state.memory import MemoryStore
-from raysys.types import Candidates, Query, QueryId, UserId
+from raysys.types import DAY_MS, Candidates, Query, QueryId, UserId
 from tuning.release import current
-from tuning.world import Sample, main, sample, world_bundle
+from tuning.world import main, world_bundle
 
-NOW_MS = 1_741_000_000_000
-
-
-@pytest.fixture(scope="module")
-def world() -> Sample:
-    return sample(users=60, items=100, days=40)
+NOW = START_MS + 60 * DAY_MS
+WORLD = World()
 
 
 @pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bundles")
-    main([str(folder), "--users", "60", "--items", "100"])
-    path = current(folder)
-    assert path is not None
-    return path
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("world") / "bundle"
+    world_bundle(WORLD).save(target)
+    return target
 
 
-def ask(**fields: object) -> Query:
-    plain = {"id": QueryId("q"), "surface": "search", "time_ms": NOW_MS, "length": 10}
-    return Query(**{**plain, "user_id": UserId("user1"), **fields})  # type: ignore[arg-type]
-
-
-def test_the_same_seed_makes_the_same_world() -> None:
-    assert sample(users=5, items=20, seed=3) == sample(users=5, items=20, seed=3)
-    assert sample(users=5, items=20, seed=3) != sample(users=5, items=20, seed=4)
-
-
-def test_deeds_are_in_order_of_time_and_of_known_items(world: Sample) -> None:
-    times = [deed.time_ms for deed in world.deeds]
-    assert times == sorted(times)
-    assert {deed.item_id for deed in world.deeds} <= {item.item_id for item in world.items}
-
-
-def test_no_user_id_is_in_the_bundle(released: Path) -> None:
-    written = b"".join(file.read_bytes() for file in released.rglob("*.json"))
-    assert b"user1" not in written
-
-
-def test_a_released_world_ranks_with_nothing_degraded(released: Path) -> None:
-    ranker = Ranker.load(released)
-    candidates = Candidates.of([f"item{n}" for n in range(30)])
-    ranking = ranker.rank(ask(text="milk", explain=True), candidates)
-    assert len(ranking.items) == 10
-    assert set(ranking.degraded) <= {"encoder"}
-    first = ranking.items[0]
-    assert sum(reason.value for reason in first.reasons) == pytest.approx(first.score, abs=1e-6)
-
-
-def test_a_purchase_lifts_the_item_in_the_very_next_answer(world: Sample) -> None:
+@pytest.fixture(scope="module")
+def ranker(path: Path) -> Ranker:
     store = MemoryStore()
-    ranker = Ranker(world_bundle(world), store)
-    candidates = Candidates.of([f"item{n}" for n in range(30)])
-    before = {i.item_id: i.score for i in ranker.rank(ask(length=30), candidates).items}
-    store.append([Interaction(kind="purchase", item_id="item7", user_id="user1", time_ms=NOW_MS - 1)], NOW_MS)
-    after = {i.item_id: i.score for i in ranker.rank(ask(length=30), candidates).items}
-    assert after["item7"] > before["item7"]
+    store.append(list(WORLD.events(60)), NOW)
+    return Ranker.load(path, store)
+
+
+def ask(user: str, number: int = 0, **more: object) -> Query:
+    query = {"id": QueryId(f"q{number}"), "surface": "search", "time_ms": NOW, "length": 10}
+    return Query(**{**query, "user_id": UserId(user), **more})  # type: ignore[arg-type]
+
+
+def test_people_are_ranked_what_they_are_known_to_like(ranker: Ranker) -> None:
+    """Against the engine's order of the same random candidates, by the world's own truth."""
+    rng = np.random.default_rng(0)
+    ours, engines = [], []
+    for user in range(60):
+        items = rng.choice(WORLD.items, 50, replace=False)
+        candidates = Candidates.of([WORLD.item_id(item) for item in items.tolist()])
+        ranking = ranker.rank(ask(WORLD.user_id(user), user), candidates)
+        assert ranking.degraded == ()
+        shown = WORLD.items_of([item.item_id for item in ranking.items])
+        ours.append(WORLD.likes(user, shown).mean())
+        engines.append(WORLD.likes(user, items[:10]).mean())
+    assert np.mean(ours) > 3 * np.mean(engines)
+
+
+def test_reasons_add_up_to_the_score(ranker: Ranker) -> None:
+    candidates = Candidates.of([WORLD.item_id(item) for item in range(30)])
+    for item in ranker.rank(ask("user00001", explain=True, text="green tea"), candidates).items:
+        assert sum(reason.value for reason in item.reasons) == pytest.approx(item.score, abs=1e-6)
+
+
+def test_a_feed_is_personal_and_a_strangers_is_what_is_popular(ranker: Ranker) -> None:
+    feeds = {
+        user: WORLD.items_of([i.item_id for i in ranker.feed(ask(WORLD.user_id(user), surface="feed")).items])
+        for user in range(40)
+    }
+    assert np.mean([WORLD.likes(user, feed).mean() for user, feed in feeds.items()]) > 0.5
+    assert len(ranker.feed(ask("nobody", surface="feed")).items) == 10
+
+
+def test_a_purchase_lifts_the_item_in_the_very_next_answer(path: Path) -> None:
+    store = MemoryStore()
+    ranker = Ranker.load(path, store)
+    candidates = Candidates.of([WORLD.item_id(item) for item in range(30)])
+    bought = WORLD.item_id(7)
+
+    def score() -> float:
+        items = ranker.rank(ask("user00001", length=30), candidates).items
+        return {item.item_id: item.score for item in items}[bought]
+
+    before = score()
+    store.append([Interaction(kind="purchase", item_id=bought, user_id="user00001", time_ms=NOW - 1)], NOW)
+    assert score() > before
+
+
+def test_no_user_id_is_in_the_bundle(path: Path) -> None:
+    assert not any(b"user000" in file.read_bytes() for file in path.rglob("*") if file.is_file())
+
+
+def test_the_command_publishes_a_bundle_that_ranks(tmp_path: Path) -> None:
+    main([str(tmp_path), "--users", "60", "--items", "80"])
+    released = current(tmp_path)
+    assert released is not None
+    assert Ranker.load(released).rank(ask("user00001"), Candidates.of([WORLD.item_id(1)])).items
