@@ -170,8 +170,16 @@ class Bundle:
             signals=SignalConstants.load(path),
             settings=settings,
             manifest=manifest,
-            **{name: read(path / name) for name, read in readers.items() if (path / name).is_dir()},
+            **{name: _read(path, name, read) for name, read in readers.items() if (path / name).is_dir()},
         )
+
+
+def _read(path: Path, name: str, read: Callable[[Path], Any]) -> Any:
+    """One part of a bundle; whatever is wrong with its files is the bundle's fault."""
+    try:
+        return read(path / name)
+    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+        raise BundleError(f"{path}: {name} cannot be read: {error!r}; build the bundle again") from error
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

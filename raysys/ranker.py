@@ -35,6 +35,7 @@ from raysys.surfaces.order import (
     order,
     page,
     pointwise,
+    weighed,
 )
 from raysys.surfaces.pool import distinct
 from raysys.surfaces.settings import rules_of
@@ -115,7 +116,7 @@ class Ranker:
         ruling = apply_rules(rules_of(self.bundle.settings, query)[1], pool.fields, ())
         contest = Contest(
             offers=offers,
-            utility=standard @ weights + ruling.utility(len(pool.rows)),
+            utility=weighed(standard, weights) + ruling.utility(len(pool.rows)),
             weight=float(weights[AD_VALUE]),
             constants=self.bundle.signals,
             reserve_micros=self.bundle.settings.of(query.surface).reserve_micros,
@@ -162,7 +163,7 @@ class Ranker:
         asker = self._live.asker(query, degraded)
         pool = self._judge.pool(query, candidates, asker, engine=False)
         _, standard = self._judge.predict(query, pool, asker, query_vector)
-        utility = standard @ pointwise(self.bundle.policy.weights[0])
+        utility = weighed(standard, pointwise(self.bundle.policy.weights[0]))
         utility += apply_rules(rules_of(self.bundle.settings, query)[1], pool.fields, ()).utility(
             len(pool.rows)
         )

@@ -103,6 +103,12 @@ def test_a_real_policy_travels_in_a_bundle(path: Path) -> None:
     assert read.policy.id == policy.id == read.manifest["policy_id"]
 
 
+def test_a_part_that_cannot_be_read_is_a_bundle_error(path: Path) -> None:
+    fakes.bundle().save(path)
+    with pytest.raises(BundleError, match="policy cannot be read"):
+        Bundle.load(path, readers={"policy": Policy.load})
+
+
 def test_settings_travel_as_the_grammar_of_rules(path: Path) -> None:
     table = {
         "search": {

@@ -60,6 +60,14 @@ def valuation(query: Query, choice: Chosen, temperature: float, settings: Settin
     return Valuation(blend, temperature * share)
 
 
+def weighed(standard: Floats, weights: Floats) -> Floats:
+    """Utility (C,) of signals (C, S) under weights (S,).
+
+    A sum for each row by itself: a matrix product may round a row by how many others there are.
+    """
+    return np.asarray((standard.astype(np.float64) * weights).sum(axis=1))
+
+
 def pointwise(weights: Floats) -> Floats:
     """Weights (S,) without the engine's term; relevance alone where nothing else is left."""
     alone = np.asarray(weights, dtype=np.float64).copy()
@@ -93,7 +101,7 @@ def order(
     if value.pins_only:
         rules = tuple(rule for rule in rules if isinstance(rule, Pin))
     ruling = apply_rules(rules, pool.fields, pool.candidates.item_ids)
-    utility = standard @ value.weights + ruling.utility(len(pool.rows))
+    utility = weighed(standard, value.weights) + ruling.utility(len(pool.rows))
     hashes = catalog.hashes_of(pool.candidates.item_ids, pool.rows)
     draw = draw_ranking(
         utility,
