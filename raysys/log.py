@@ -2,6 +2,7 @@
 
 A segment is a sequence of frames: 4 bytes length, 4 bytes CRC-32 (both little-endian), then
 the record in MessagePack. A frame that a crash cut short is never read; it is counted.
+A segment ends in `.open` while it is written and in `.records` afterwards.
 """
 
 import logging
@@ -11,8 +12,8 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ SEGMENT_BYTES = 64 << 20
 """A segment is closed and renamed once it is this large."""
 WAITING = 10_000
 """Records that may wait for the disk; more are dropped and counted, never blocking a request."""
+BATCH = 256
+"""Records in one write."""
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +80,8 @@ def _unpack(body: bytes) -> RankingRecord:
     for name, kind in _ARRAYS.items():
         values[name] = np.frombuffer(values[name], dtype=kind)
     values["item_ids"], values["degraded"] = tuple(values["item_ids"]), tuple(values["degraded"])
-    values["signals"] = values["signals"].reshape(len(values["item_ids"]), -1)
+    signals, candidates = values["signals"], len(values["item_ids"])
+    values["signals"] = signals.reshape(candidates, len(signals) // max(candidates, 1))
     return RankingRecord(**values)
 
 
@@ -113,35 +117,49 @@ class RecordWriter:
         self._thread.join()
 
     def _run(self) -> None:
-        number = 0
-        while True:
-            path = self._folder / f"{time.time_ns()}-{os.getpid()}-{number}.open"
-            number += 1
-            with path.open("wb") as segment:
-                ended = self._fill(segment)
-            path.rename(path.with_suffix(".records")) if path.stat().st_size else path.unlink()
-            if ended:
-                return
-
-    def _fill(self, segment: Any) -> bool:
-        """Write records until the segment is full; whether the writer was closed."""
-        while segment.tell() < self._segment_bytes:
-            record = self._queue.get()
+        """Fill one segment after the other; a disk that fails costs records, never the writer."""
+        path, size, ended = self._new_path(), 0, False
+        while not ended:
+            batch, ended = self._batch()
             try:
-                if record is None:
-                    return True
-                segment.write(pack(record))
-                self.written += 1
-                if self._queue.empty():
-                    segment.flush()
+                size += _append(path, map(pack, batch))
+                self.written += len(batch)
             except OSError as error:
-                self.lost += 1
-                log.error("a ranking record could not be written: %s", error)
-            finally:
-                if self._queue.unfinished_tasks == 1:
-                    segment.flush()
+                self.lost += len(batch)
+                log.error("%d ranking records could not be written: %s", len(batch), error)
+                size = self._segment_bytes  # nothing may follow a frame that was cut short
+            if ended or size >= self._segment_bytes:
+                _finish(path)
+                path, size = self._new_path(), 0
+            for _ in range(len(batch) + ended):
                 self._queue.task_done()
-        return False
+
+    def _batch(self) -> tuple[list[RankingRecord], bool]:
+        """What waits, at least one, and whether the writer was closed behind it."""
+        batch: list[RankingRecord] = []
+        while len(batch) < BATCH and not (batch and self._queue.empty()):
+            record = self._queue.get()
+            if record is None:
+                return batch, True
+            batch.append(record)
+        return batch, False
+
+    def _new_path(self) -> Path:
+        return self._folder / f"{time.time_ns()}-{os.getpid()}.open"
+
+
+def _append(path: Path, frames: Iterable[bytes]) -> int:
+    with path.open("ab") as segment:
+        return segment.write(b"".join(frames))
+
+
+def _finish(path: Path) -> None:
+    try:
+        path.rename(path.with_suffix(".records"))
+    except FileNotFoundError:
+        pass  # nothing was ever written
+    except OSError as error:
+        log.error("segment %s stays open: %s", path.name, error)
 
 
 class RecordReader:
@@ -153,25 +171,50 @@ class RecordReader:
 
     def __iter__(self) -> Iterator[RankingRecord]:
         self.lost = 0
-        for path in sorted(self._folder.glob("*.records")) + sorted(self._folder.glob("*.open")):
-            data = path.read_bytes()
-            start = 0
-            while start < len(data):
-                body = self._body(data, start)
+        for path in sorted(path for path in self._folder.iterdir() if path.suffix in (".open", ".records")):
+            for body in _frames(path):
                 if body is None:
                     self.lost += 1
-                    break
-                start += _FRAME.size + len(body)
-                yield _unpack(body)
+                else:
+                    yield _unpack(body)
 
-    def _body(self, data: bytes, start: int) -> bytes | None:
-        if start + _FRAME.size > len(data):
-            return None
-        length, checksum = _FRAME.unpack_from(data, start)
+
+def _frames(path: Path) -> Iterator[bytes | None]:
+    """The frames of a segment, None for one that is damaged or cut short."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:  # its writer has just finished it
+        data = path.with_suffix(".records").read_bytes()
+    start = 0
+    while start < len(data):
+        header = data[start : start + _FRAME.size]
+        if len(header) < _FRAME.size:
+            yield None
+            return
+        length, checksum = _FRAME.unpack(header)
         body = data[start + _FRAME.size : start + _FRAME.size + length]
-        return body if len(body) == length and zlib.crc32(body) == checksum else None
+        yield body if len(body) == length and zlib.crc32(body) == checksum else None
+        start += _FRAME.size + length
 
 
 def read_records(folder: Path) -> Iterator[RankingRecord]:
     """All complete records under `folder`."""
     return iter(RecordReader(folder))
+
+
+def forget_records(folder: Path, keys: Collection[str]) -> int:
+    """Take these keys out of every finished segment; the number of records that named them.
+
+    A segment still being written keeps its keys until it is finished: call again then.
+    """
+    count = 0
+    for path in sorted(folder.glob("*.records")):
+        records = [_unpack(body) for body in _frames(path) if body is not None]
+        named = sum(record.key in keys for record in records)
+        if named:
+            veiled = [replace(record, key=None) if record.key in keys else record for record in records]
+            fresh = path.with_suffix(".new")
+            fresh.write_bytes(b"".join(map(pack, veiled)))
+            fresh.replace(path)
+            count += named
+    return count

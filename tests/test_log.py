@@ -1,11 +1,27 @@
 """What was served can be read again; what was cut short is counted, never read."""
 
+import signal
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from raysys.log import RankingRecord, RecordReader, RecordWriter, read_records
+from raysys.log import RankingRecord, RecordReader, RecordWriter, forget_records, read_records
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from raysys.log import RecordWriter
+from tests.test_log import record
+writer = RecordWriter(Path(sys.argv[1]))
+for number in range(20):
+    writer.write(record(number))
+writer.flush()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def record(number: int) -> RankingRecord:
@@ -55,6 +71,7 @@ def test_full_segments_are_closed_and_nothing_is_lost_between_them(tmp_path: Pat
     writer = RecordWriter(tmp_path, segment_bytes=1_000)
     for number in range(50):
         writer.write(record(number))
+        writer.flush()
     writer.close()
     assert len(list(tmp_path.glob("*.records"))) > 5
     assert [r.query_id for r in read_records(tmp_path)] == [f"q{n}" for n in range(50)]
@@ -72,3 +89,62 @@ def test_a_damaged_tail_is_counted_and_not_read(tmp_path: Path, damage: str) -> 
     reader = RecordReader(tmp_path)
     assert [r.query_id for r in reader] == ["q0", "q1"]
     assert reader.lost == 1
+
+
+def test_a_damaged_frame_costs_no_other(tmp_path: Path) -> None:
+    writer = RecordWriter(tmp_path)
+    for number in range(5):
+        writer.write(record(number))
+    writer.close()
+    (path,) = tmp_path.glob("*.records")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    reader = RecordReader(tmp_path)
+    assert [r.query_id for r in reader] == ["q0", "q1", "q3", "q4"]
+    assert reader.lost == 1
+
+
+def test_a_killed_writer_leaves_what_it_had_flushed(tmp_path: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(read_records(tmp_path))) == 20
+
+
+def test_a_full_disk_costs_records_but_neither_the_writer_nor_a_request(tmp_path: Path) -> None:
+    folder = tmp_path / "records"
+    writer = RecordWriter(folder)
+    folder.rename(tmp_path / "away")
+    writer.write(record(0))
+    writer.flush()
+    assert writer.lost == 1
+    folder.mkdir()
+    writer.write(record(1))
+    writer.close()
+    assert [r.query_id for r in read_records(folder)] == ["q1"]
+
+
+def test_a_forgotten_key_is_taken_out_and_the_ranking_stays(tmp_path: Path) -> None:
+    writer = RecordWriter(tmp_path)
+    writer.write(record(1))
+    writer.write(replace(record(2), key="u:bob"))
+    writer.close()
+    assert forget_records(tmp_path, {"u:ann"}) == 1
+    assert [(r.query_id, r.key) for r in read_records(tmp_path)] == [("q1", None), ("q2", "u:bob")]
+    assert not list(tmp_path.glob("*.new"))
+
+
+def test_an_empty_ranking_is_a_record_too(tmp_path: Path) -> None:
+    none = replace(
+        record(1),
+        item_ids=(),
+        signals=np.zeros((0, 2), np.float16),
+        order=np.zeros(0, np.int64),
+        propensities=np.zeros(0),
+        forced=np.zeros(0, bool),
+    )
+    writer = RecordWriter(tmp_path)
+    writer.write(none)
+    writer.close()
+    (read,) = read_records(tmp_path)
+    assert read.item_ids == ()

@@ -70,7 +70,7 @@ class MemoryStore:
             return {
                 "user_id": user_id,
                 "consent": not self._wish(key).refused,
-                "sessions": [s.removeprefix("s:") for s, user in self._links.items() if user == key],
+                "sessions": sorted(s.removeprefix("s:") for s, user in self._links.items() if user == key),
                 "state": msgspec.to_builtins(msgspec.structs.asdict(state)) if state else None,
                 "events": [
                     msgspec.json.decode(encode_event(e)) for _, e in (self._history(key) if key else ())

@@ -114,7 +114,7 @@ class SqliteStore:
     def known(self, user_id: str) -> dict[str, Any]:
         key = key_of(user_id, None) or Key("")
         state = self._row("SELECT body FROM state WHERE key=?", key)
-        sessions = self._rows("SELECT session FROM links WHERE user=?", key)
+        sessions = self._rows("SELECT session FROM links WHERE user=? ORDER BY session", key)
         events = self._rows("SELECT body FROM log WHERE key=? ORDER BY seq", key)
         return {
             "user_id": user_id,
