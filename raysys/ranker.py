@@ -79,6 +79,35 @@ class Ranker:
         asker = self._live.asker(query, degraded)
         return self._answer(query, distinct(candidates), asker, query_vector, engine=True)
 
+    def _answer(
+        self,
+        query: Query,
+        candidates: Candidates,
+        asker: Asker,
+        vector: Floats | None,
+        *,
+        engine: bool,
+        worth: Mapping[ItemId, float] | None = None,
+    ) -> Ranking:
+        pool = self._judge.pool(query, candidates, asker, engine=engine)
+        choice, value = self._judge.value(query, asker)
+        raw, standard = self._judge.predict(query, pool, asker, vector, worth)
+        ordered = order(query, pool, standard, value, self.bundle.settings, self._seed, asker.experts.catalog)
+        ranking = Ranking(
+            query_id=query.id,
+            items=page(query, pool, ordered, raw, standard, value.weights),
+            profile=choice.profile,
+            profile_prob=choice.prob,
+            explored=value.temperature >= COLDEST,
+            bundle_id=self.bundle.id,
+            policy_id=self._policy_id,
+            state_version=asker.state_version,
+            degraded=asker.degraded,
+            total=len(pool.rows),
+        )
+        self._record(query, pool.candidates.item_ids, standard, value.temperature, ordered.draw, ranking)
+        return ranking
+
     def feed(self, query: Query, degraded: Sequence[Part] = ()) -> Ranking:
         """A personal feed: what the person may like, buys again, everybody likes, and campaigns."""
         asker = self._live.asker(query, degraded)
@@ -164,11 +193,10 @@ class Ranker:
         pool = self._judge.pool(query, candidates, asker, engine=False)
         _, standard = self._judge.predict(query, pool, asker, query_vector)
         utility = weighed(standard, pointwise(self.bundle.policy.weights[0]))
-        utility += apply_rules(rules_of(self.bundle.settings, query)[1], pool.fields, ()).utility(
-            len(pool.rows)
-        )
+        _, rules = rules_of(self.bundle.settings, query)
+        utility += apply_rules(rules, pool.fields, ()).utility(len(pool.rows))
         scores = np.zeros(len(candidates))
-        scores[pool.places] = 1.0 / (1.0 + np.exp(-utility))
+        scores[pool.places] = 1.0 / (1.0 + np.exp(-np.clip(utility, -500.0, 500.0)))
         return scores
 
     def rerank(self, text: str, documents: Sequence[str], vector: Floats | None) -> Floats:
@@ -197,35 +225,6 @@ class Ranker:
         """The vector (384,) of a text that was encoded lately, at once; else None."""
         encoder = self.bundle.encoder
         return None if encoder is None else encoder.cached(text)
-
-    def _answer(
-        self,
-        query: Query,
-        candidates: Candidates,
-        asker: Asker,
-        vector: Floats | None,
-        *,
-        engine: bool,
-        worth: Mapping[ItemId, float] | None = None,
-    ) -> Ranking:
-        pool = self._judge.pool(query, candidates, asker, engine=engine)
-        choice, value = self._judge.value(query, asker)
-        raw, standard = self._judge.predict(query, pool, asker, vector, worth)
-        ordered = order(query, pool, standard, value, self.bundle.settings, self._seed, asker.experts.catalog)
-        ranking = Ranking(
-            query_id=query.id,
-            items=page(query, pool, ordered, raw, standard, value.weights),
-            profile=choice.profile,
-            profile_prob=choice.prob,
-            explored=value.temperature >= COLDEST,
-            bundle_id=self.bundle.id,
-            policy_id=self._policy_id,
-            state_version=asker.state_version,
-            degraded=asker.degraded,
-            total=len(pool.rows),
-        )
-        self._record(query, pool.candidates.item_ids, standard, value.temperature, ordered.draw, ranking)
-        return ranking
 
     def _record(
         self,

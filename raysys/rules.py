@@ -4,7 +4,6 @@ Rules act before or inside the draw, never after it: a filter removes a candidat
 is a term of the utility, a pin or a cap restricts what is allowed at a position.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,8 @@ from raysys.policy.draw import Cap
 from raysys.types import Bools, Boost, Candidates, Diversify, Filter, Floats, Ints, ItemId, Pin, Reason, Rule
 
 OPS = ("eq", "in", "lt", "gt", "exists")
+STRONGEST = 1e6
+"""More than this no boost can add: it would drown every other term's digits."""
 PATHS = ("category",)
 """Fields where a value also means everything below it: `grocery` matches `grocery/dairy`."""
 
@@ -234,8 +235,8 @@ def parse_rule(raw: Mapping[str, Any], where: str = "rule") -> Rule:
             filters = _need(raw, "match", (list, tuple), where)
             match_ = tuple(parse_filter(f, f"{where}.match[{i}]") for i, f in enumerate(filters))
             by = float(_need(raw, "by", (int, float), where))
-            if not math.isfinite(by):
-                raise DataError(f"by is {by}, expected a finite number", field=f"{where}.by")
+            if not abs(by) <= STRONGEST:
+                raise DataError(f"by is {by}, expected -{STRONGEST:g} to {STRONGEST:g}", field=f"{where}.by")
             return Boost(match=match_, by=by if kind == "boost" else -abs(by), **name)
         case "diversify":
             _known(raw, {"kind", "id", "field", "max", "within"}, where)

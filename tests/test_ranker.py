@@ -13,13 +13,15 @@ from raysys.errors import StoreError
 from raysys.events import AdUpdate, Interaction, ItemUpdate
 from raysys.log import RecordReader, RecordWriter
 from raysys.ranker import Ranker
+from raysys.signals import SIGNALS
 from raysys.state.memory import MemoryStore
 from raysys.state.protocol import StateStore
 from raysys.surfaces.ads import Placement
+from raysys.surfaces.order import spreads, valuation, weighed
 from raysys.surfaces.settings import Settings
 from raysys.types import Boost, Candidates, Diversify, Filter, PageContext, Pin, QueryId, Ranking
 from tests import fakes
-from tests.fakes import NOW_MS, FakeEncoder, FakeInterest, FakePolicy, ask, ids
+from tests.fakes import NOW_MS, FakeChoice, FakeEncoder, FakeInterest, FakePolicy, ask, ids
 
 ALL = [f"i{n}" for n in range(12)]
 WEIGHTS = st.one_of(st.none(), st.floats(0.0, 1.0))
@@ -109,6 +111,15 @@ def test_at_dial_one_the_engine_has_no_say(store: StateStore) -> None:
         ranker.rank(ask(weight=1.0), Candidates.of(sent)).items for sent in (ALL, list(reversed(ALL)))
     )
     assert forth == back
+
+
+def test_at_dial_one_a_measured_spread_gives_utilities_of_unit_spread(store: StateStore) -> None:
+    standard = np.random.default_rng(0).normal(0, 3, (500, len(SIGNALS))).astype(np.float32)
+    policy = FakePolicy({"engine": 9.0, "interest": 2.0, "margin": 1.0})
+    settings = Settings(spread=spreads(policy.weights, standard))
+    choice = FakeChoice(1, 0.5, policy.weights[1])
+    value = valuation(ask(weight=1.0), choice, 0.2, settings)
+    assert np.std(weighed(standard, value.weights)) == pytest.approx(1.0)
 
 
 @given(cut=st.integers(1, 11), query=st.text(max_size=6))

@@ -68,6 +68,14 @@ def weighed(standard: Floats, weights: Floats) -> Floats:
     return np.asarray((standard.astype(np.float64) * weights).sum(axis=1))
 
 
+def spreads(weights: Floats, standard: Floats) -> tuple[float, ...]:
+    """`Settings.spread` for profiles (A, S), from signals (n, S) of rankings that were held out."""
+    personal = np.array(weights, dtype=np.float64)
+    personal[:, ENGINE] = 0.0
+    spread = [float(np.std(weighed(standard, profile))) for profile in personal]
+    return tuple(value if value > 1e-9 else 1.0 for value in spread)
+
+
 def pointwise(weights: Floats) -> Floats:
     """Weights (S,) without the engine's term; relevance alone where nothing else is left."""
     alone = np.asarray(weights, dtype=np.float64).copy()
