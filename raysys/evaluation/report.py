@@ -1,0 +1,126 @@
+"""One HTML file that shows what was measured: tables and plots, with nothing to fetch."""
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from raysys.errors import DataError
+from raysys.types import Floats
+
+STYLE = (
+    "body{font:15px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
+    "table{border-collapse:collapse}td,th{padding:.2rem .8rem;text-align:right;border-bottom:1px solid #ccc}"
+    "td:first-child,th:first-child{text-align:left}img{max-width:100%}"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A heading, what it means, and a table or a plot."""
+
+    title: str
+    text: str = ""
+    head: Sequence[str] = ()
+    rows: Sequence[Sequence[object]] = ()
+    png: bytes = b""
+
+
+def bars(labels: Sequence[str], values: Sequence[float], errors: Sequence[float], *, unit: str) -> bytes:
+    """PNG of one horizontal bar for each label, with its error."""
+    if not len(labels) == len(values) == len(errors):
+        raise DataError(
+            f"{len(labels)} labels, {len(values)} values and {len(errors)} errors; give one of each"
+        )
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 0.5 + 0.35 * len(labels)), layout="constrained")
+    axes = figure.add_subplot()
+    axes.barh(range(len(labels)), values, xerr=errors)
+    axes.set(yticks=range(len(labels)), yticklabels=labels, xlabel=unit)
+    axes.invert_yaxis()
+    return _png(figure)
+
+
+def lines(series: Mapping[str, Sequence[float]], *, across: str, unit: str) -> bytes:
+    """PNG of one line for each series, such as the loss of every trial."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3), layout="constrained")
+    axes = figure.add_subplot()
+    for name, values in series.items():
+        axes.plot(range(len(values)), values, label=name)
+    axes.set(xlabel=across, ylabel=unit)
+    if series:
+        axes.legend()
+    return _png(figure)
+
+
+def calibration(prob: Floats, done: Floats, *, bins: int = 10) -> bytes:
+    """PNG of predicted (N,) against observed (N,) shares, in bins of equal size."""
+    if prob.shape != done.shape:
+        raise DataError(f"prob has shape {prob.shape} and done {done.shape}, expected one shape")
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    groups = np.array_split(np.argsort(prob, kind="stable"), min(bins, max(len(prob), 1)))
+    points = [(prob[group].mean(), done[group].mean()) for group in groups if len(group)]
+    figure = Figure(figsize=(4, 4), layout="constrained")
+    axes = figure.add_subplot()
+    top = max([1e-9, *(max(point) for point in points)])
+    axes.plot([0, top], [0, top], color="gray", linestyle=":")
+    axes.plot([predicted for predicted, _ in points], [seen for _, seen in points], marker="o")
+    axes.set(xlabel="predicted", ylabel="observed")
+    return _png(figure)
+
+
+def _png(figure: object) -> bytes:
+    target = io.BytesIO()
+    figure.savefig(target, format="png", dpi=110)  # type: ignore[attr-defined]
+    return target.getvalue()
+
+
+def render(title: str, sections: Sequence[Section]) -> str:
+    """The page; every text in it is escaped."""
+    body = "\n".join(_section(section) for section in sections)
+    name = html.escape(title)
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title>'
+        f"<style>{STYLE}</style><h1>{name}</h1>\n{body}\n</html>\n"
+    )
+
+
+def write_report(path: Path, title: str, sections: Sequence[Section]) -> None:
+    """Write the page to `path`, whole or not at all."""
+    draft = path.with_name(f".{path.name}.tmp")
+    draft.write_text(render(title, sections))
+    draft.replace(path)
+
+
+def _section(section: Section) -> str:
+    parts = [f"<h2>{html.escape(section.title)}</h2>"]
+    if section.text:
+        parts.append(f"<p>{html.escape(section.text)}</p>")
+    if section.rows:
+        parts.append(_table(section.head, section.rows))
+    if section.png:
+        data = base64.b64encode(section.png).decode()
+        parts.append(f'<img alt="{html.escape(section.title)}" src="data:image/png;base64,{data}">')
+    return "\n".join(parts)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    for number, row in enumerate(rows):
+        if len(row) != len(head):
+            raise DataError(f"row {number} has {len(row)} cells, the head has {len(head)}")
+    top = "".join(f"<th>{html.escape(name)}</th>" for name in head)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(_cell(cell))}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return f"<table><tr>{top}</tr>{body}</table>"
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
