@@ -9,7 +9,7 @@ export HF_HUB_OFFLINE ?= 1
 export RAY_raylet_start_wait_time_s ?= 120
 export RAY_worker_register_timeout_seconds ?= 120
 
-.PHONY: test lint clean
+.PHONY: test lint serve stop clean
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -26,6 +26,18 @@ lint: $(VENV)/ready
 
 test: lint  ## everything CI checks
 	$(BIN)/python -m pytest
+
+var/encoder: | $(VENV)/ready
+	$(BIN)/python -c "from pathlib import Path; from raysys.text.export import export_encoder; export_encoder(None, Path('$@'))"
+
+var/world/bundle: | $(VENV)/ready var/encoder
+	$(BIN)/python -m tuning.world $@ --encoder var/encoder
+
+serve: var/world/bundle  ## every endpoint at 127.0.0.1:8000, with a bundle of the synthetic world
+	$(BIN)/serve run deployments/local.yaml
+
+stop:  ## ends what `make serve` started, wherever it was started
+	$(BIN)/serve shutdown -y
 
 clean:
 	rm -rf $(VENV) var

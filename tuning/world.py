@@ -18,7 +18,6 @@ from raysys.relevance.scorer import RelevanceScorer
 from raysys.signals import SIGNALS
 from raysys.text.encoder import TextEncoder
 from raysys.text.keywords import QueryClasses
-from tuning.release import publish
 
 DAYS = 60
 WEIGHTS = {
@@ -72,16 +71,17 @@ def world_bundle(world: World, *, days: int = DAYS, encoder: Path | None = None)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Build, publish and print the bundle's folder."""
+    """Build a bundle and write it to the folder named."""
     parser = argparse.ArgumentParser(prog="python -m tuning.world", description=__doc__)
-    parser.add_argument("folder", type=Path, help="where bundles are kept")
+    parser.add_argument("path", type=Path, help="the bundle's folder, which must not exist yet")
     parser.add_argument("--users", type=int, default=200)
     parser.add_argument("--items", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--encoder", type=Path, help="folder of an exported text encoder")
     options = parser.parse_args(arguments)
     world = World(seed=options.seed, users=options.users, items=options.items)
-    print(publish(world_bundle(world, encoder=options.encoder), options.folder))
+    saved = world_bundle(world, encoder=options.encoder).save(options.path)
+    print(f"{options.path}: bundle {saved.id} of a synthetic world, {len(saved.catalog)} items")
 
 
 if __name__ == "__main__":
