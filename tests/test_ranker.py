@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -365,3 +366,20 @@ def test_a_campaigns_item_joins_the_feed(store: StateStore) -> None:
 @given(text=st.text(max_size=12))
 def test_any_text_is_answered(ranker: Ranker, text: str) -> None:
     assert len(ranker.rank(ask(text=text), Candidates.of(ALL)).items) == 10
+
+
+def test_many_threads_may_ask_while_items_change(store: StateStore) -> None:
+    ranker = Ranker(fakes.bundle(), store)
+
+    def ask_often(thread: int) -> int:
+        answers = [
+            ranker.rank(ask(id=QueryId(f"{thread}/{n}"), length=99), Candidates.of([*ALL, f"new{n}"]))
+            for n in range(40)
+        ]
+        return sum(len(answer.items) for answer in answers)
+
+    with ThreadPoolExecutor(4) as pool:
+        counts = [pool.submit(ask_often, thread) for thread in range(4)]
+        for n in range(40):
+            store.append([fakes.item(f"new{n}"), click(f"new{n}")], NOW_MS)
+        assert [count.result() for count in counts] == [40 * 13] * 4
