@@ -16,16 +16,25 @@ FEATURES: tuple[str, ...] = (
     "fast",
     "responses",
     "recent_responses",
+    "any_response",
     "promoted",
     "promoted_bought",
     "promoted_items",
     "promoted_slow",
     "promoted_fast",
     "promoted_share",
+    "promoted_best",
+    "promoted_since",
+    "any_promoted",
     "responses_x_promoted_slow",
+    "responses_x_promoted",
+    "any_response_x_any_promoted",
 )
 """Names of the columns of `features`; amounts enter as log1p."""
 
+PAIRED = FEATURES.index("responses_x_promoted_slow")
+"""From here on columns are products of others."""
+SINCE_NEVER = float(np.log1p(365))
 RESPONDED = "ad:"
 """A conversion on a creative is kept under an own item of this prefix and the ad's id."""
 
@@ -46,25 +55,38 @@ def features(state: State | None, about: Sequence[Collection[str]]) -> Floats:
     rows = {item: row for row, item in enumerate(state.own_items)}
     own = _own(state)  # (P, 4)
     responded = np.array([item.startswith(RESPONDED) for item in state.own_items], np.bool_)
-    bought, _, slow, fast = own[~responded].sum(axis=0).tolist()
-    answered, _, _, lately = own[responded].sum(axis=0).tolist()
-    person = [state.days, len(rows), bought, slow, fast, answered, lately]
+    bought, _, slow, fast, _ = own[~responded].sum(axis=0).tolist()
+    answered, _, _, lately, _ = own[responded].sum(axis=0).tolist()
+    amounts = [state.days, len(rows), bought, slow, fast, answered, lately]
+    person = [*np.log1p(amounts).tolist(), float(answered > 0)]
     columns = np.zeros((len(about), len(FEATURES)))
-    columns[:, : len(person)] = np.log1p(person)
+    columns[:, : len(person)] = person
     for place, items in enumerate(about):
         met = [rows[item] for item in rows.keys() & items]
-        found = own[met].sum(axis=0)
-        columns[place, len(person) : -1] = [
-            np.log1p(len(items)),
-            *np.log1p(found),
-            found[2] / max(slow, 1e-9),
-        ]
-    columns[:, -1] = columns[:, FEATURES.index("responses")] * columns[:, FEATURES.index("promoted_slow")]
+        columns[place, len(person) : PAIRED] = [np.log1p(len(items)), *_about(own[met], slow)]
+    named = dict(zip(FEATURES, columns.T, strict=True))
+    columns[:, PAIRED:] = np.stack(
+        [
+            named["responses"] * named["promoted_slow"],
+            named["responses"] * named["promoted"],
+            named["any_response"] * named["any_promoted"],
+        ],
+        axis=1,
+    )
     return columns
 
 
+def _about(met: Floats, slow: float) -> list[float]:
+    """The person's dealings with what an ad is about, from its own-item rows `met` (M, 5)."""
+    if not len(met):
+        return [0.0] * 5 + [0.0, SINCE_NEVER, 0.0]
+    counts, decayed = np.log1p(met[:, :4].sum(axis=0)).tolist(), met[:, 2]
+    share = float(decayed.sum()) / max(slow, 1e-9)
+    return [*counts, share, float(np.log1p(decayed.max())), float(np.log1p(met[:, 4].min())), 1.0]
+
+
 def _own(state: State) -> Floats:
-    """Days bought, one, slow and fast decayed counts of each own item (P, 4), as of the last event."""
+    """Days bought, one, slow, fast and age in days of each own item (P, 5), as of the last event."""
     age = (state.last_ms - np.array(state.own_last_ms, np.float64)) / DAY_MS
     return np.stack(
         [
@@ -72,6 +94,7 @@ def _own(state: State) -> Floats:
             np.ones(len(age)),
             np.array(state.own_slow) * 0.5 ** (age / SLOW_DAYS),
             np.array(state.own_fast) * 0.5 ** (age / FAST_DAYS),
+            age,
         ],
         axis=1,
     )
