@@ -82,9 +82,10 @@ class StateStore(Protocol):
     def append(self, events: Sequence[Event], now_ms: int) -> Receipt:
         """Log the events and fold them in; returns when they are durable.
 
-        An event whose `identity` was seen is a duplicate. The first event that carries both
+        An event whose `identity` was seen is a duplicate (an update without time and id never is). The first event that carries both
         a user and a session links them: the session's state is folded into the user's.
-        Without consent (`UserUpdate.consent` false) a user's events are accepted and dropped.
+        Without consent (`UserUpdate.consent` false) a user's events are accepted and dropped, and
+        so are events of nobody, and events from before their user was forgotten.
         """
 
     def live(self, key: Key | None) -> State | None:
@@ -103,13 +104,16 @@ class StateStore(Protocol):
         """All ads by id, the latest event of each."""
 
     def forget(self, user_id: str, now_ms: int) -> dict[str, int]:
-        """Delete state, linked sessions and logged events of a user; counts of what went."""
+        """Delete state, linked sessions and logged events of a user; counts of what went.
+
+        Late copies of events up to `now_ms` stay gone; a refusal of consent stays in force.
+        """
 
     def known(self, user_id: str) -> dict[str, Any]:
         """Everything kept of a user, as plain JSON values."""
 
     def events(self, after: int = 0) -> Iterator[tuple[int, Event]]:
-        """The log after sequence number `after`, in order, for the next training run."""
+        """The log after `after`, in order, for the next training run; without who refused consent."""
 
     def add(self, counter: str, amount: int, limit: int | None = None) -> int | None:
         """Atomically add to a named counter; None, and no change, if it would pass `limit`."""

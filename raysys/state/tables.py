@@ -39,13 +39,18 @@ decode_ad = msgspec.json.Decoder(AdUpdate).decode
 decode_state = msgspec.msgpack.Decoder(State).decode
 _pack = msgspec.msgpack.Encoder().encode
 
+_Changed = dict[Key, State]
+"""States as this batch has changed them so far; each is written once, at its end."""
+
 
 def append_events(db: sqlite3.Connection, events: Sequence[Event], now_ms: int) -> Receipt:
     """Log the events and fold them in; the caller commits."""
     version = int(_one(db, "SELECT seq FROM sqlite_sequence WHERE name='log'") or 0)
     duplicates = 0
+    changed: _Changed = {}
     for event in events:
         if isinstance(event, Forget):
+            changed.pop(Key(f"u:{event.user_id}"), None)
             forget_user(db, event.user_id, event.time_ms if event.time_ms is not None else now_ms)
             continue
         if event.time_ms is None:
@@ -54,9 +59,11 @@ def append_events(db: sqlite3.Connection, events: Sequence[Event], now_ms: int) 
         if _one(db, "SELECT 1 FROM log WHERE identity=?", name):
             duplicates += 1
             continue
-        key = _linked(db, event)
+        key = _linked(db, changed, event)
         if may_keep(event, key, wish_of(db, key)):
-            version = _log(db, key, kept_part(event), name)
+            version = _log(db, changed, key, kept_part(event), name)
+    for key, state in changed.items():
+        db.execute("INSERT OR REPLACE INTO state VALUES(?,?,?)", (key, state.version, _pack(state)))
     return Receipt(accepted=len(events) - duplicates, duplicates=duplicates, version=version)
 
 
@@ -103,7 +110,7 @@ def wish_of(db: sqlite3.Connection, key: Key | None) -> Wish:
     return Wish(bool(row[0]), row[1]) if row else NO_WISH
 
 
-def _log(db: sqlite3.Connection, key: Key | None, event: Event, name: str) -> int:
+def _log(db: sqlite3.Connection, changed: _Changed, key: Key | None, event: Event, name: str) -> int:
     """Write the event and all that follows from it; its sequence number."""
     if key is not None and (consent := consent_of(event)) is not None:
         db.execute(
@@ -121,8 +128,8 @@ def _log(db: sqlite3.Connection, key: Key | None, event: Event, name: str) -> in
             add_to_counter(db, ITEMS_VERSION, 1, None)
             db.execute("INSERT OR REPLACE INTO ads VALUES(?,?)", (event.ad_id, encode_event(event)))
         case _:
-            body = _one(db, "SELECT body FROM state WHERE key=?", key)
-            _keep(db, key, fold(decode_state(body) if body else None, event, version))
+            assert key is not None  # may_keep
+            changed[key] = fold(changed.get(key) or _stored(db, key), event, version)
     return version
 
 
@@ -137,7 +144,7 @@ def _update_item(db: sqlite3.Connection, event: ItemUpdate) -> None:
     )
 
 
-def _linked(db: sqlite3.Connection, event: Event) -> Key | None:
+def _linked(db: sqlite3.Connection, changed: _Changed, event: Event) -> Key | None:
     """The event's key; links session and user when both come together for the first time."""
     key = key_of_event(event)
     session = key_of(None, getattr(event, "session_id", None))
@@ -150,22 +157,23 @@ def _linked(db: sqlite3.Connection, event: Event) -> Key | None:
         return Key(user) if user else key
     if user is None:
         db.execute("INSERT INTO links VALUES(?,?)", (session, key))
-        _move(db, session, key)
+        _move(db, changed, session, key)
     return key
 
 
-def _move(db: sqlite3.Connection, session: Key, user: Key) -> None:
+def _move(db: sqlite3.Connection, changed: _Changed, session: Key, user: Key) -> None:
     """The session's past becomes the user's; replaying is exact, however the two interleave."""
     db.execute("DELETE FROM state WHERE key=?", (session,))
+    changed.pop(session, None)
     if wish_of(db, user).refused:
         db.execute("DELETE FROM log WHERE key=?", (session,))
     elif db.execute("UPDATE log SET key=? WHERE key=?", (user, session)).rowcount:
-        _keep(db, user, fold_all(history(db, user)))
+        changed[user] = fold_all(history(db, user)) or State()
 
 
-def _keep(db: sqlite3.Connection, key: Key | None, state: State | None) -> None:
-    if state is not None:
-        db.execute("INSERT OR REPLACE INTO state VALUES(?,?,?)", (key, state.version, _pack(state)))
+def _stored(db: sqlite3.Connection, key: Key) -> State | None:
+    body = _one(db, "SELECT body FROM state WHERE key=?", key)
+    return decode_state(body) if body else None
 
 
 def _one(db: sqlite3.Connection, sql: str, *values: Any) -> Any:

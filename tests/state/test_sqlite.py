@@ -19,14 +19,17 @@ from raysys.types import Key
 from tests.contracts.state_store import ANN, EVENTS, SHARED_STORE, StateStoreContract, deed
 
 WRITER = """
-import sys
+import os, sys, threading
 from pathlib import Path
 from raysys.events import Interaction
 from raysys.state.sqlite import SqliteStore
 store = SqliteStore(Path(sys.argv[1]))
-for n in range(1_000_000):
-    store.append([Interaction(kind="click", item_id=f"i{n}", user_id="ann", time_ms=n)], n)
-    print(n, flush=True)
+def write(user):
+    for n in range(1_000_000):
+        store.append([Interaction(kind="click", item_id=f"i{n}", user_id=user, time_ms=n)], n)
+        os.write(1, f"{user} {n}{os.linesep}".encode())
+for user in ("ann", "bob", "cid", "dan"):
+    threading.Thread(target=write, args=(user,)).start()
 """
 
 SPENDER = """
@@ -48,15 +51,17 @@ def test_a_killed_writer_loses_no_acknowledged_event(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
     assert writer.stdout is not None
-    acknowledged = [int(writer.stdout.readline()) for _ in range(300)]
+    acknowledged = [writer.stdout.readline().split() for _ in range(500)]
     writer.send_signal(signal.SIGKILL)
-    acknowledged += [int(line) for line in writer.stdout.read().split("\n")[:-1]]
+    acknowledged += [line.split() for line in writer.stdout.read().split("\n")[:-1]]
     writer.wait()
     store = SqliteStore(path)
-    kept = [event.item_id for _, event in store.events()]
+    kept = [(event.user_id, event.item_id) for _, event in store.events()]  # type: ignore[union-attr]
+    assert {(user, f"i{n}") for user, n in acknowledged} <= set(kept)
+    assert len(kept) == len(set(kept)) <= len(acknowledged) + 4
+    for user in ("ann", "bob", "cid", "dan"):
+        assert store.live(Key(f"u:{user}")) == store.as_of(Key(f"u:{user}"), 10**9)
     store.close()
-    assert kept[: len(acknowledged)] == [f"i{n}" for n in acknowledged]
-    assert len(kept) == len(set(kept))
 
 
 def test_many_threads_over_two_stores_count_every_event_once(tmp_path: Path) -> None:
