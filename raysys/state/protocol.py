@@ -82,8 +82,9 @@ class StateStore(Protocol):
     def append(self, events: Sequence[Event], now_ms: int) -> Receipt:
         """Log the events and fold them in; returns when they are durable.
 
-        An event whose `identity` was seen is a duplicate (an update without time and id never is). The first event that carries both
-        a user and a session links them: the session's state is folded into the user's.
+        An event whose `identity` was seen is a duplicate (an update without time and id never
+        is). The first event that carries both a user and a session links them: the session's
+        past is folded into the user's state.
         Without consent (`UserUpdate.consent` false) a user's events are accepted and dropped, and
         so are events of nobody, and events from before their user was forgotten.
         """
