@@ -1,0 +1,165 @@
+"""Raw ASGI: routes to handlers, bodies within limits, and errors that say what to do."""
+
+import hmac
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from raysys.errors import DataError, StoreError
+
+MOST_BYTES = 16 << 20
+OPEN_PATHS = ("/health",)
+"""Need no API key."""
+log = logging.getLogger(__name__)
+_encode = msgspec.json.Encoder().encode
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An HTTP request whose body has arrived whole."""
+
+    path: str
+    tail: str
+    """What follows the route's prefix, for routes that end in `/`."""
+    body: bytes
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is sent back; `body` is encoded as JSON unless it is bytes."""
+
+    body: Any
+    status: int = 200
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class HttpError(Exception):
+    """An answer other than 2xx, decided where the trouble is seen."""
+
+    def __init__(
+        self, status: int, code: str, message: str, headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.headers = status, code, headers
+
+
+Handler = Callable[[Request], Awaitable[Reply]]
+Routes = Mapping[tuple[str, str], Handler]
+"""By method and path; a path that ends in `/*` matches everything below it."""
+
+
+def error_reply(status: int, code: str, message: str, field: str = "") -> Reply:
+    return Reply({"error": {"code": code, "field": field, "message": message}}, status)
+
+
+class App:
+    """The ASGI callable. Every answer has an `x-request-id`; nothing a client sends is answered with 500."""
+
+    def __init__(
+        self, routes: Routes, *, api_keys: Sequence[str] = (), open_paths: Sequence[str] = ("/health",)
+    ) -> None:
+        self._routes, self._open = routes, set(open_paths)
+        self._keys = [key.encode() for key in api_keys]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        name = headers.get(b"x-request-id", b"").decode("latin-1")[:128] or uuid.uuid4().hex
+        started = time.perf_counter()
+        try:
+            reply = await self._answer(scope, headers, receive)
+        except HttpError as error:
+            reply = error_reply(error.status, error.code, str(error))
+            reply = Reply(reply.body, reply.status, headers=error.headers)
+        except DataError as error:
+            reply = error_reply(400, "bad_request", str(error), error.field)
+        except StoreError as error:
+            log.error("store failed: %s", error, extra={"request_id": name})
+            reply = Reply(error_reply(503, "store", str(error)).body, 503, headers=(("retry-after", "1"),))
+        except Exception:  # the boundary of the process: a bug must show as a 500 and in the log
+            log.exception("request %s %s failed", scope["method"], scope["path"], extra={"request_id": name})
+            reply = error_reply(500, "bug", "an error of raysys, not of the request; see the log")
+        await _send(send, reply, name, time.perf_counter() - started)
+
+    async def _answer(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> Reply:
+        path, method = scope["path"], scope["method"]
+        handler, tail = self._match(method, path)
+        if path not in OPEN_PATHS:
+            self._authorize(headers)
+        body = await _body(headers, receive)
+        return await handler(Request(path, tail, body, headers.get(b"content-type", b"").decode("latin-1")))
+
+    def _match(self, method: str, path: str) -> tuple[Handler, str]:
+        if (handler := self._routes.get((method, path))) is not None:
+            return handler, ""
+        prefix, _, tail = path.rpartition("/")
+        if tail and (handler := self._routes.get((method, f"{prefix}/*"))) is not None:
+            return handler, tail
+        known = {m for m, p in self._routes if p in (path, f"{prefix}/*")}
+        if known:
+            raise HttpError(405, "method", f"{path} takes {', '.join(sorted(known))}, not {method}")
+        raise HttpError(404, "route", f"there is no {path}; see /openapi.json")
+
+    def _authorize(self, headers: Mapping[bytes, bytes]) -> None:
+        if not self._keys:
+            return
+        given = headers.get(b"authorization", b"")
+        given = given[7:].strip() if given[:7].lower() == b"bearer " else given.strip()
+        given = given or headers.get(b"api-key", b"")
+        # every key is compared, so that the time taken tells nothing of which one was near
+        matches = [hmac.compare_digest(given, key) for key in self._keys]
+        if not any(matches):
+            raise HttpError(401, "key", "send a valid API key as `Authorization: Bearer KEY`")
+
+
+async def _body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+    told = headers.get(b"content-length", b"0")
+    if told.isdigit() and int(told) > MOST_BYTES:
+        raise HttpError(413, "too_large", f"the body has {int(told)} bytes, at most {MOST_BYTES} are taken")
+    parts, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise HttpError(499, "gone", "the client went away")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > MOST_BYTES:
+            raise HttpError(413, "too_large", f"the body has over {MOST_BYTES} bytes, the most taken")
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+async def _send(send: Send, reply: Reply, request_id: str, seconds: float) -> None:
+    body = reply.body if isinstance(reply.body, bytes) else _encode(reply.body)
+    headers = [
+        (b"content-type", reply.content_type.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-request-id", request_id.encode("latin-1", "replace")),
+        (b"server-timing", f"total;dur={seconds * 1e3:.3f}".encode()),
+        *((name.encode(), value.encode()) for name, value in reply.headers),
+    ]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,72 @@
+"""The running service, over real sockets: nothing stale, nothing lost, nothing failed."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import cohere
+import httpx
+
+from tests.conftest import Served
+
+PAIRS, WORKERS = 5_000, 8
+NOW = 1_703_000_000_000
+
+
+def click(user: str, number: int) -> dict[str, Any]:
+    return {
+        "type": "interaction",
+        "kind": "click",
+        "item_id": f"item{number % 400:05d}",
+        "user_id": user,
+        "time_ms": NOW + number,
+    }
+
+
+def test_five_thousand_writes_are_each_seen_by_the_next_read(served: Served) -> None:
+    def work(worker: int) -> int:
+        stale = 0
+        with httpx.Client(base_url=served.url, timeout=60) as client:
+            version = -1
+            for number in range(PAIRS // WORKERS):
+                user = f"pair{worker}"
+                assert client.post("/events", json=click(user, number)).json()["accepted"] == 1
+                feed = client.post("/feed", json={"user_id": user, "length": 1, "time_ms": NOW}).json()
+                stale += feed["state_version"] <= version
+                version = feed["state_version"]
+        return stale
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        assert sum(pool.map(work, range(WORKERS))) == 0
+
+
+def test_the_cohere_sdk_reranks_unmodified(served: Served) -> None:
+    client = cohere.ClientV2(api_key="any", base_url=served.url)
+    response = client.rerank(model="raysys", query="green tea", documents=["rum", "green tea", "tea"])
+    assert [result.index for result in response.results] == [1, 2, 0]
+    assert response.results[0].relevance_score > 0.5
+
+
+def test_a_release_under_load_fails_no_request(served: Served) -> None:
+    stop, statuses, seen = threading.Event(), [], set()
+
+    def load() -> None:
+        with httpx.Client(base_url=served.url, timeout=60) as client:
+            while not stop.is_set():
+                response = client.post("/feed", json={"length": 3})
+                statuses.append(response.status_code)
+                seen.add(response.json().get("bundle_id"))
+
+    workers = [threading.Thread(target=load) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    served.release(served.bundles[1])
+    deadline = time.monotonic() + 60
+    while len(seen) < 2 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    stop.set()
+    for worker in workers:
+        worker.join()
+    assert set(statuses) == {200}
+    assert len(seen) == 2
