@@ -26,7 +26,7 @@ Encode = Callable[[list[str]], Floats]
 
 def hash_ids(ids: Iterable[str]) -> npt.NDArray[np.uint64]:
     """A 64-bit hash of each id (n,), the same on every machine."""
-    digests = b"".join(hashlib.blake2b(i.encode(), digest_size=8).digest() for i in ids)
+    digests = b"".join(hashlib.blake2b(i.encode(errors="surrogatepass"), digest_size=8).digest() for i in ids)
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
 
 

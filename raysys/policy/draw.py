@@ -5,6 +5,7 @@ candidates, nor a retry, nor the replica changes a ranking, and a page is a slic
 """
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -47,7 +48,9 @@ def query_noise(seed: int, query_id: QueryId, hashes: npt.NDArray[np.uint64], ep
 
     Two epochs of one query are independent of each other.
     """
-    digest = hashlib.blake2b(f"{seed}/{epoch}/{query_id}".encode(), digest_size=16).digest()
+    digest = hashlib.blake2b(
+        f"{seed}/{epoch}/{query_id}".encode(errors="surrogatepass"), digest_size=16
+    ).digest()
     first, second = (np.uint64(int.from_bytes(part, "little")) for part in (digest[:8], digest[8:]))
     mixed = _splitmix(_splitmix(hashes ^ first) ^ second)
     uniform = ((mixed >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
@@ -147,26 +150,30 @@ def _draw_capped(
     order, odds = np.empty(length, np.int64), np.ones(length)
     forced, barred_before = np.zeros(length, np.bool_), np.zeros(len(values), np.bool_)
     held: dict[int, tuple[int, ...]] = {}
+    windows = [_Window(cap) for cap in caps]
+    shares = np.exp(values - values.max()) if len(values) else values
     epoch, noisy = 0, values + noise(0) if random else values
     for position in range(length):
         if position in pins:
-            order[position], forced[position] = pins[position], True
-            continue
-        barred = [_barred(cap, order[:position]) for cap in caps]
-        allowed = left & ~np.logical_or.reduce(barred)
-        if not allowed.any():
-            allowed = left.copy()
-        if random and np.any(allowed & barred_before):
-            epoch, barred_before = epoch + 1, np.zeros(len(values), np.bool_)
-            noisy = values + noise(epoch)
-        barred_before |= left & ~allowed
-        pick, wish = _best(noisy, ties, allowed), _best(noisy, ties, left)
-        if wish != pick and wish not in held:
-            held[wish] = tuple(number for number, bar in enumerate(barred) if bar[wish])
-        forced[position] = allowed.sum() == 1 and left.sum() > 1
-        if random:
-            odds[position] = np.exp(values[pick] - np.logaddexp.reduce(values[allowed].astype(np.float64)))
+            pick, forced[position] = pins[position], True
+        else:
+            barred = [window.barred() for window in windows]
+            allowed = left & ~np.logical_or.reduce(barred)
+            if not allowed.any():
+                allowed = left.copy()
+            if random and np.any(allowed & barred_before):
+                epoch, barred_before = epoch + 1, np.zeros(len(values), np.bool_)
+                noisy = values + noise(epoch)
+            barred_before |= left & ~allowed
+            pick, wish = _best(noisy, ties, allowed), _best(noisy, ties, left)
+            if wish != pick and wish not in held:
+                held[wish] = tuple(number for number, bar in enumerate(barred) if bar[wish])
+            forced[position] = allowed.sum() == 1 and left.sum() > 1
+            if random:
+                odds[position] = _share(shares, values, allowed, pick)
         order[position], left[pick] = pick, False
+        for window in windows:
+            window.push(pick)
     odds = np.clip(odds, np.finfo(np.float64).tiny, 1.0)
     return Draw(order=order, propensities=odds, forced=forced, held=held)
 
@@ -177,8 +184,34 @@ def _best(values: Floats, ties: Ints, allowed: Bools) -> int:
     return int(top[np.argmin(ties[top])])
 
 
-def _barred(cap: Cap, above: Ints) -> Bools:
-    """Which candidates (C,) a cap keeps from the position below `above`."""
-    window = cap.groups[above[max(0, len(above) - cap.within + 1) :]]
-    groups, counts = np.unique(window[window >= 0], return_counts=True)
-    return np.isin(cap.groups, groups[counts >= cap.max])
+def _share(shares: Floats, values: Floats, allowed: Bools, pick: int) -> float:
+    """The softmax share of `pick` among the allowed; by logarithms where `shares` have run dry."""
+    total = float(shares[allowed].sum())
+    if total > 1e-250:
+        return float(shares[pick]) / total
+    return float(np.exp(values[pick] - np.logaddexp.reduce(values[allowed].astype(np.float64))))
+
+
+class _Window:
+    """How many picks of each group stand in the last `within` - 1 positions of a cap."""
+
+    def __init__(self, cap: Cap) -> None:
+        self._cap = cap
+        self._recent: deque[int] = deque()
+        self._counts = np.zeros(int(cap.groups.max(initial=-1)) + 2, np.int64)
+        """By group; the last entry belongs to -1 and stays 0."""
+
+    def barred(self) -> Bools:
+        """Which candidates (C,) the cap keeps from the next position."""
+        return np.asarray(self._counts[self._cap.groups] >= self._cap.max)
+
+    def push(self, pick: int) -> None:
+        """One position further, with `pick` in the one just filled."""
+        self._recent.append(int(self._cap.groups[pick]))
+        self._add(self._recent[-1], 1)
+        if len(self._recent) >= self._cap.within:
+            self._add(self._recent.popleft(), -1)
+
+    def _add(self, group: int, count: int) -> None:
+        if group >= 0:
+            self._counts[group] += count
