@@ -1,0 +1,235 @@
+"""Files of events in: every row is held against the contract; bad ones go to quarantine."""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from raysys.dataset.mapping import Mapping
+from raysys.errors import DataError
+from raysys.events import KINDS, Event, Interaction, identity, parse_event
+
+CHUNK = 100_000
+COLUMNS: dict[str, Any] = {
+    "user_id": pl.String, "session_id": pl.String, "item_id": pl.String, "kind": pl.String,
+    "time_ms": pl.Int64, "value": pl.Float64, "query_id": pl.String, "ad_id": pl.String,
+    "event_id": pl.String,
+}  # fmt: skip
+"""Of an interaction; `event_id` is null where the sender gave none."""
+NESTED = ("attributes", "targeting", "item_ids", "positions", "propensities")
+IDS = ("user_id", "session_id", "item_id", "query_id", "ad_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A row that is no valid event."""
+
+    source: str
+    line: int
+    """Counts from 1, the header of a CSV included; of a Parquet file, the row."""
+    field: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Read:
+    """What a source held: interactions as one frame, other events as they are, and the refused."""
+
+    interactions: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=COLUMNS))
+    others: list[Event] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+    rows: int = 0
+
+    def add(self, more: "Read") -> None:
+        """Take in what another chunk held."""
+        self.interactions = pl.concat([self.interactions, more.interactions])
+        self.others += more.others
+        self.refused += more.refused
+        self.rows += more.rows
+
+    def reasons(self) -> Counter[str]:
+        """How often each field was at fault."""
+        return Counter(refusal.field or "line" for refusal in self.refused)
+
+
+def read(
+    paths: Iterable[Path], mapping: Mapping | None = None, *, now_ms: int | None = None
+) -> Iterator[Read]:
+    """Chunks of events from JSON Lines, CSV and Parquet files; a folder means the files in it.
+
+    Raises:
+        DataError: a file is absent or of no known format. A bad row never raises.
+    """
+    for path in _files(paths):
+        name = path.name.lower()
+        if name.endswith((".jsonl", ".ndjson", ".json")):
+            yield from _read_lines(path, mapping, now_ms)
+        elif name.endswith(".csv"):
+            yield from _read_csv(path, mapping or Mapping(), now_ms)
+        elif name.endswith(".parquet"):
+            yield from _read_parquet(path, mapping or Mapping(), now_ms)
+        else:
+            raise DataError(f"{path.name} is of no known format; expected .jsonl, .csv or .parquet")
+
+
+def of_events(events: Iterable[Event]) -> Read:
+    """Events that are valid already, as from the live log."""
+    kept: list[Interaction] = []
+    others: list[Event] = []
+    for event in events:
+        if isinstance(event, Interaction):
+            kept.append(event)
+        else:
+            others.append(event)
+    return Read(_columns(kept), others, [], len(kept) + len(others))
+
+
+def write_quarantine(refused: Sequence[Refusal], path: Path) -> None:
+    """One refused row a line, as JSON: where, which field, and why."""
+    path.write_bytes(b"".join(msgspec.json.encode(refusal) + b"\n" for refusal in refused))
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(file for file in path.iterdir() if file.is_file())
+        elif path.is_file():
+            yield path
+        else:
+            raise DataError(f"there is no file {path}")
+
+
+def _read_lines(path: Path, mapping: Mapping | None, now_ms: int | None) -> Iterator[Read]:
+    with path.open("rb") as file:
+        numbered = ((n, line) for n, line in enumerate(file, start=1) if line.strip())
+        while chunk := list(islice(numbered, CHUNK)):
+            if mapping is None:
+                yield _parsed(chunk, path.name, now_ms)
+            else:
+                yield _mapped_lines(chunk, path.name, mapping, now_ms)
+
+
+def _mapped_lines(chunk: list[tuple[int, bytes]], source: str, mapping: Mapping, now_ms: int | None) -> Read:
+    rows, numbers, refused = [], [], []
+    for line, raw in chunk:
+        try:
+            row = msgspec.json.decode(raw, type=dict[str, Any])
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            refused.append(Refusal(source, line, "", f"not a JSON object: {error}"))
+            continue
+        rows.append(row)
+        numbers.append(line)
+    found = Read(refused=refused, rows=len(refused))
+    if rows:
+        frame = pl.DataFrame(rows, infer_schema_length=None, strict=False)
+        found.add(_rows(frame, numbers, source, mapping, now_ms))
+    return found
+
+
+def _read_parquet(path: Path, mapping: Mapping, now_ms: int | None) -> Iterator[Read]:
+    frame = pl.read_parquet(path)
+    for start in range(0, len(frame), CHUNK):
+        part = frame[start : start + CHUNK]
+        yield _rows(part, range(start + 1, start + 1 + len(part)), path.name, mapping, now_ms)
+
+
+def _read_csv(path: Path, mapping: Mapping, now_ms: int | None) -> Iterator[Read]:
+    """Row by row in Python: a broken quote or a short row costs that row, not the file."""
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        rows = csv.reader(file)
+        header = next(rows, [])
+        numbered = ((rows.line_num, row) for row in rows if row)
+        while chunk := list(islice(numbered, CHUNK)):
+            whole = [(line, row) for line, row in chunk if len(row) == len(header)]
+            refused = [
+                Refusal(path.name, line, "", f"{len(row)} columns, expected {len(header)}")
+                for line, row in chunk
+                if len(row) != len(header)
+            ]
+            found = Read(refused=refused, rows=len(refused))
+            if whole:
+                frame = pl.DataFrame([row for _, row in whole], schema=header, orient="row").with_columns(
+                    pl.all().replace("", None)
+                )
+                found.add(_rows(frame, [line for line, _ in whole], path.name, mapping, now_ms))
+            yield found
+
+
+def _rows(
+    frame: pl.DataFrame, numbers: Sequence[int], source: str, mapping: Mapping, now_ms: int | None
+) -> Read:
+    """Whole columns are checked first; rows that are not surely good go through the contract itself."""
+    mapped = mapping.apply(frame)
+    if set(mapped.columns) - {"type", *COLUMNS}:
+        sure = pl.Series([False] * len(mapped))
+    else:
+        missing = [pl.lit(None, dtype).alias(n) for n, dtype in COLUMNS.items() if n not in mapped.columns]
+        mapped = mapped.with_columns(missing)
+        sure = mapped.select(_surely_good(now_ms)).to_series().fill_null(False)
+    doubtful = mapped.with_columns(_line=pl.Series(list(numbers))).filter(~sure)
+    found = _parsed(
+        ((row.pop("_line"), _without_nulls(row)) for row in doubtful.iter_rows(named=True)), source, now_ms
+    )
+    if sure.any():
+        good = mapped.filter(sure).select(pl.col(n).cast(dtype) for n, dtype in COLUMNS.items())
+        found.add(Read(good, rows=len(good)))
+    return found
+
+
+def _without_nulls(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _decoded(value) if name in NESTED else value for name, value in row.items() if value is not None
+    }
+
+
+def _decoded(value: Any) -> Any:
+    """A list or object that a CSV file holds as JSON; anything else is left for the contract to refuse."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _surely_good(now_ms: int | None) -> pl.Expr:
+    """What `parse_event` would accept as an interaction, over columns."""
+    good = (pl.col("type") == "interaction") & pl.col("kind").is_in(KINDS)
+    good &= pl.col("time_ms") >= 0
+    if now_ms is not None:
+        good &= pl.col("time_ms") <= now_ms
+    good &= pl.col("item_id").is_not_null()
+    for name in IDS:
+        good &= pl.col(name).str.len_chars().is_between(1, 512).fill_null(True)
+    return good & pl.col("value").is_finite().fill_null(True)
+
+
+def _parsed(rows: Iterable[tuple[int, Any]], source: str, now_ms: int | None) -> Read:
+    kept: list[Interaction] = []
+    others: list[Event] = []
+    refused: list[Refusal] = []
+    for line, raw in rows:
+        try:
+            event = parse_event(raw, now_ms=now_ms)
+        except DataError as error:
+            refused.append(Refusal(source, line, error.field, str(error)))
+            continue
+        if isinstance(event, Interaction):
+            kept.append(event)
+        else:
+            others.append(event)
+    return Read(_columns(kept), others, refused, len(kept) + len(others) + len(refused))
+
+
+def _columns(events: Sequence[Interaction]) -> pl.DataFrame:
+    return pl.DataFrame({name: [getattr(e, name) for e in events] for name in COLUMNS}, schema=COLUMNS)
+
+
+def distinct(events: Iterable[Event]) -> list[Event]:
+    """Each event once, the first of those with one identity."""
+    return list({identity(event): event for event in reversed(list(events))}.values())[::-1]

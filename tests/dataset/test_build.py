@@ -1,0 +1,182 @@
+"""A log becomes the same clean dataset whatever its format, order and number of shards."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from raysys.behavior.world import START_MS, World
+from raysys.dataset.build import Dataset, build
+from raysys.dataset.clean import CleanSettings
+from raysys.dataset.mapping import Mapping
+from raysys.dataset.read import of_events, read, write_quarantine
+from raysys.dataset.split import WeightSettings, by_time, matrix
+from raysys.errors import DataError
+from raysys.events import Event, Forget, Interaction, UserUpdate, encode_event
+from raysys.types import DAY_MS
+
+T = START_MS
+
+
+def deed(user: str, item: str, time_ms: int, **more: object) -> Interaction:
+    return Interaction(**{"kind": "click", "user_id": user, "item_id": item, "time_ms": time_ms, **more})  # type: ignore[arg-type]
+
+
+def built(events: Sequence[Event], **more: object) -> Dataset:
+    return build([of_events(events)], **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def log() -> list[Event]:
+    world = World(seed=1, users=60, items=80)
+    return [*world.catalog(), *world.events(20)]
+
+
+def test_jsonl_csv_and_parquet_give_one_dataset(tmp_path: Path, log: list[Event]) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"".join(encode_event(event) + b"\n" for event in log))
+    told = of_events(log).interactions
+    told.write_csv(tmp_path / "b.csv")
+    told.write_parquet(tmp_path / "c.parquet")
+    prints = {
+        name: build(read([tmp_path / name])).report["fingerprint"]
+        for name in ("a.jsonl", "b.csv", "c.parquet")
+    }
+    assert len(set(prints.values())) == 1, prints
+
+
+def test_many_shards_give_the_dataset_of_one(log: list[Event]) -> None:
+    one, many = built(log), built(log, shards=7)
+    assert one.report == many.report
+    assert one.interactions.equals(many.interactions)
+
+
+def test_the_order_of_arrival_changes_nothing(log: list[Event]) -> None:
+    shuffled = [log[n] for n in np.random.default_rng(0).permutation(len(log))]
+    assert built(shuffled).report["fingerprint"] == built(log).report["fingerprint"]
+
+
+def test_bad_lines_are_quarantined_with_number_and_reason(tmp_path: Path) -> None:
+    good = encode_event(deed("ann", "a", T)).decode()
+    lines = [good, "{broken", good.replace('"click"', '"clicked"'), "\xff", ""]
+    (tmp_path / "log.jsonl").write_bytes("\n".join(lines).encode("latin1"))
+    [chunk] = read([tmp_path / "log.jsonl"])
+    assert [refusal.line for refusal in chunk.refused] == [2, 3, 4]
+    assert chunk.refused[1].field == "kind"
+    assert len(chunk.interactions) == 1
+    write_quarantine(chunk.refused, tmp_path / "bad.jsonl")
+    assert '"line":3' in (tmp_path / "bad.jsonl").read_text()
+
+
+def test_a_mapping_reads_other_peoples_columns(tmp_path: Path) -> None:
+    (tmp_path / "map.toml").write_text(
+        'time_unit = "s"\n[columns]\nuser_id = "visitor"\nitem_id = "sku"\nkind = "what"\ntime_ms = "at"\n'
+        '[kinds]\nbought = "purchase"\n'
+    )
+    (tmp_path / "x.csv").write_text(
+        "visitor,sku,what,at\n1,9,bought,1700000000\n2,9,stolen,1700000000\n3,9\n"
+    )
+    [chunk] = read([tmp_path / "x.csv"], Mapping.read(tmp_path / "map.toml"))
+    assert chunk.interactions.select("user_id", "kind", "time_ms").rows() == [("1", "purchase", T)]
+    assert sorted(refusal.line for refusal in chunk.refused) == [3, 4]
+
+
+def test_a_file_of_unknown_format_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.xls").write_text("")
+    with pytest.raises(DataError, match="no known format"):
+        list(read([tmp_path / "x.xls"]))
+
+
+def test_what_cannot_be_is_removed_and_counted() -> None:
+    events = [
+        deed("ann", "a", T),
+        deed("ann", "a", T),
+        deed("ann", "a", 1_700_000_000),
+        deed("ann", "a", T, kind="rating"),
+        deed("ann", "a", T, kind="purchase", value=-1.0),
+        Interaction(kind="click", item_id="a", time_ms=T),
+    ]
+    assert built(events).report["removed"] == {
+        "a negative amount or duration": 1,
+        "a rating without a value": 1,
+        "before 1990: are the times in seconds?": 1,
+        "of nobody: neither user_id nor session_id": 1,
+        "sent twice": 1,
+    }
+
+
+def test_a_robot_ends_where_it_shows_itself() -> None:
+    events = [deed("bot", f"i{n}", T + n * 100) for n in range(100)] + [deed("ann", "a", T)]
+    data = built(events, clean=CleanSettings(robot_per_minute=10))
+    assert dict(data.interactions["user"].value_counts().iter_rows()) == {"u:bot": 10, "u:ann": 1}
+
+
+def test_the_forgotten_and_the_refusing_are_not_learned_from() -> None:
+    events = [deed(u, "a", T) for u in ("ann", "bob", "cat")]
+    data = built([*events, Forget(user_id="ann"), UserUpdate(user_id="bob", consent=False)])
+    assert data.interactions["user"].to_list() == ["u:cat"]
+
+
+def test_a_session_belongs_to_its_user_from_the_link_on() -> None:
+    events = [
+        Interaction(kind="click", item_id="a", session_id="s", time_ms=T),
+        deed("ann", "b", T + 1, session_id="s"),
+        Interaction(kind="click", item_id="c", session_id="s", time_ms=T + 2),
+    ]
+    assert built(events).interactions["user"].to_list() == ["s:s", "u:ann", "u:ann"]
+
+
+def test_a_pause_begins_a_new_session() -> None:
+    data = built([deed("ann", "a", T), deed("ann", "b", T + 1000), deed("ann", "c", T + DAY_MS)])
+    assert data.interactions["session"].to_list() == [0, 0, 1]
+
+
+def test_ratings_are_standardized_per_user() -> None:
+    stars = {"kind": "rating"}
+    events = [deed("ann", f"i{n}", T + n, value=v, **stars) for n, v in enumerate([1.0, 3.0, 5.0])]
+    rating = built([*events, deed("bob", "a", T, value=4.0, **stars)]).interactions
+    ann = rating.filter(pl.col("user") == "u:ann")["rating"].to_numpy()
+    np.testing.assert_allclose(ann, [-1.2247, 0, 1.2247], atol=1e-3)
+    assert rating.filter(pl.col("user") == "u:bob")["rating"].to_list() == [0.0]
+
+
+def test_nothing_after_the_cut_reaches_training(log: list[Event]) -> None:
+    """The training part is the same bytes whether the future exists, is absent, or is full of lies."""
+    cut = START_MS + 10 * DAY_MS
+    past = [event for event in log if (event.time_ms or 0) < cut]
+    lies = [deed("user00001", "item00001", cut + n, session_id="s") for n in range(2_000)]
+    lies += [deed("user00002", "x", cut + n, kind="rating", value=5.0) for n in range(9)]
+    settings = WeightSettings()
+    trains = [
+        by_time(built(events).interactions, [cut], settings)[0] for events in (past, log, [*past, *lies])
+    ]
+    assert len(trains[0]) > 50
+    assert trains[0]["time_ms"].max() < cut  # type: ignore[operator]
+    assert trains[0].equals(trains[1])
+    assert trains[0].equals(trains[2])
+
+
+def test_the_cut_itself_belongs_to_the_future(log: list[Event]) -> None:
+    frame = built(log).interactions
+    cut = int(frame["time_ms"][50])
+    before, after = by_time(frame, [cut], WeightSettings())
+    assert len(before) + len(after) == len(frame)
+    assert after["time_ms"].min() == cut
+
+
+def test_the_matrix_sums_the_weights(log: list[Event]) -> None:
+    frame = built(log).interactions
+    users, items = frame["user"].unique().sort().to_list(), frame["item"].unique().sort().to_list()
+    table = matrix(frame, users, items)
+    assert table.shape == (len(users), len(items))
+    np.testing.assert_allclose(table.sum(), frame["weight"].sum(), rtol=1e-4)
+
+
+def test_a_saved_dataset_comes_back(tmp_path: Path, log: list[Event]) -> None:
+    data = built(log)
+    data.save(tmp_path)
+    again = Dataset.load(tmp_path)
+    assert again.report == data.report
+    assert again.interactions.equals(data.interactions)
+    assert (again.impressions, again.items) == (data.impressions, data.items)
