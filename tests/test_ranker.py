@@ -298,6 +298,19 @@ def test_ads_keep_to_time_targeting_and_budget(store: StateStore) -> None:
     assert [p.ad_id for p in decision.placements[0].items] == ["fits"]
 
 
+def test_a_campaign_spends_no_faster_than_its_pace(store: StateStore) -> None:
+    """A tenth of the time has gone: 12 % of the budget may be spent, which is one showing at 100."""
+    day = {"starts_ms": NOW_MS - 100, "ends_ms": NOW_MS + 900, "budget_micros": 1_000}
+    store.append([ad("a", 100, **day)], NOW_MS)
+    ranker = Ranker(fakes.bundle(settings=Settings.parse({"ads": {"reserve_micros": 100}})), store)
+    shown_now = [
+        len(ranker.decide(ask("ads", id=QueryId(q)), [Placement("top")]).placements[0].items) for q in "ab"
+    ]
+    assert shown_now == [1, 0]
+    later = ask("ads", id=QueryId("c"), time_ms=NOW_MS + 100)
+    assert len(ranker.decide(later, [Placement("top")]).placements[0].items) == 1
+
+
 def test_a_decision_explains_itself(store: StateStore) -> None:
     store.append([ad("a", 90_000, item_id="i3")], NOW_MS)
     decision = Ranker(fakes.bundle(), store).decide(ask("ads", explain=True), [Placement("top")])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from raysys.ads.ledger import Ledger
+from raysys.ads.pacing import allowance_micros
 from raysys.errors import Part, StoreError
 from raysys.events import AdUpdate
 from raysys.policy.draw import Draw
@@ -221,13 +222,16 @@ def _targets(targeting: Mapping[str, Any], query: Query) -> bool:
 
 
 def reserve_from(ledger: Ledger, query: Query, missing: set[Part]) -> Reserve:
-    """Prices are set aside in the ledger.
+    """Prices are set aside in the ledger, no faster than the campaign's pace.
 
     Without the store nobody knows what is left, so nothing is sold and "state" is missing.
     """
 
     def reserve(ad: AdUpdate, price_micros: int) -> str | None:
         try:
+            pace = allowance_micros(ad, query.time_ms)
+            if pace is not None and ledger.spent(ad.campaign_id) + price_micros > pace:
+                return None
             return ledger.reserve(ad, price_micros, query.id)
         except StoreError:
             missing.add("state")
