@@ -1,4 +1,4 @@
-# Two commands do everything: `make demo` and `make test`.
+# Two commands to begin with: `make serve` and `make test`.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,6 +34,7 @@ var/world/bundle: | $(VENV)/ready var/encoder
 	$(BIN)/python -m tuning.world $@ --encoder var/encoder
 
 serve: var/world/bundle  ## every endpoint at 127.0.0.1:8000, with a bundle of the synthetic world
+	@! curl -s -o /dev/null http://127.0.0.1:8000/ || { echo "port 8000 is taken; make stop first"; exit 1; }
 	$(BIN)/serve run deployments/local.yaml
 
 stop:  ## ends what `make serve` started, wherever it was started
