@@ -17,6 +17,7 @@ FEATURES: tuple[str, ...] = (
     "responses",
     "recent_responses",
     "any_response",
+    "known",
     "promoted",
     "promoted_bought",
     "promoted_items",
@@ -30,7 +31,10 @@ FEATURES: tuple[str, ...] = (
     "responses_x_promoted",
     "any_response_x_any_promoted",
 )
-"""Names of the columns of `features`; amounts enter as log1p."""
+"""Names of the columns of `features`; amounts enter as log1p.
+
+`known` says whether the host knows any attribute of the person.
+"""
 
 PAIRED = FEATURES.index("responses_x_promoted_slow")
 """From here on columns are products of others."""
@@ -53,12 +57,12 @@ def features(state: State | None, about: Sequence[Collection[str]]) -> Floats:
     """
     state = State() if state is None else state
     rows = {item: row for row, item in enumerate(state.own_items)}
-    own = _own(state)  # (P, 4)
+    own = _own(state)  # (P, 5)
     responded = np.array([item.startswith(RESPONDED) for item in state.own_items], np.bool_)
     bought, _, slow, fast, _ = own[~responded].sum(axis=0).tolist()
     answered, _, _, lately, _ = own[responded].sum(axis=0).tolist()
     amounts = [state.days, len(rows), bought, slow, fast, answered, lately]
-    person = [*np.log1p(amounts).tolist(), float(answered > 0)]
+    person = [*np.log1p(amounts).tolist(), float(answered > 0), float(bool(state.attributes))]
     columns = np.zeros((len(about), len(FEATURES)))
     columns[:, : len(person)] = person
     for place, items in enumerate(about):

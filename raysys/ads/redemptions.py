@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import polars as pl
+from msgspec.structs import replace
 
 from raysys.ads.features import FEATURES, RESPONDED, features
 from raysys.state.protocol import FAST_DAYS, OWN_ITEMS, SLOW_DAYS, State
@@ -63,6 +64,8 @@ class _Tables:
     targeted: pl.DataFrame
     coupons: pl.DataFrame
     redemptions: pl.DataFrame
+    attributes: dict[int, dict[str, Any]]
+    """Demographics by household; the data has no date for them, so they are taken as always known."""
 
 
 def _tables(folder: Path) -> _Tables:
@@ -84,7 +87,10 @@ def _tables(folder: Path) -> _Tables:
     events = pl.concat([bought, responses.cast(bought.schema)])
     events = events.join(targeted.select("household_id").unique(), on="household_id", how="semi")
     coupons = pl.read_parquet(folder / "coupons.parquet").unique()
-    return _Tables(events, targeted, coupons, redemptions)
+    people = pl.read_parquet(folder / "demographics.parquet").rows_by_key(
+        "household_id", named=True, unique=True
+    )
+    return _Tables(events, targeted, coupons, redemptions, dict(people))
 
 
 def _offers(coupons: pl.DataFrame, campaign: int, level: Level) -> dict[int, frozenset[str]]:
@@ -105,13 +111,14 @@ def _redeemed(
     return set(found.select("household_id", key).unique().iter_rows())
 
 
-def _states(tables: _Tables, campaign: int, starts: datetime) -> Iterator[tuple[int, State | None]]:
+def _states(tables: _Tables, campaign: int, starts: datetime) -> Iterator[tuple[int, State]]:
     """Each targeted household with its state from events strictly before the campaign's first day."""
     households = tables.targeted.filter(pl.col("campaign_id") == campaign).select("household_id").unique()
     past = tables.bought.filter(pl.col("day") < starts).join(households, on="household_id", how="semi")
     known = {frame["household_id"][0]: frame for frame in past.partition_by("household_id")}
     for household in sorted(households["household_id"].to_list()):
-        yield household, _state(known[household]) if household in known else None
+        state = _state(known[household]) if household in known else State()
+        yield household, replace(state, attributes=tables.attributes.get(household, {}))
 
 
 def _state(past: pl.DataFrame) -> State:
