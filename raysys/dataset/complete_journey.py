@@ -3,7 +3,6 @@
 The data set's own page says that it is simulated and not meant for research or decisions.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
@@ -16,8 +15,8 @@ from raysys.errors import DataError
 from raysys.types import MICROS
 
 DROPPED_DEPARTMENTS = (
-    "FUEL", "COUPON", "MISCELLANEOUS", "AUTOMOTIVE SERVICES", "PHOTO & VIDEO", "POSTAL CENTER",
-    "CHARITABLE CONT", "CNTRL/STORE SUP", "CONTROL/STORE SUPPLY",
+    "FUEL", "COUPON", "MISCELLANEOUS", "PHOTO & VIDEO", "POSTAL CENTER", "CHARITABLE CONT",
+    "CNTRL/STORE SUP", "TRAVEL & LEISURE",
 )  # fmt: skip
 DROPPED_CATEGORY = "COUPON/MISC ITEMS"
 DAY_STARTS_H = 5
@@ -39,7 +38,7 @@ class JourneySettings:
     min_households: int = 10
     """A product enters the catalog if so many households bought it in weeks 1-44."""
     households: int = 0
-    """Of those with at least `min_days` shopping days, the first so many by a fixed hash; 0 = all."""
+    """Of those with at least `min_days` shopping days in weeks 1-44, so many by a fixed hash; 0 = all."""
     min_days: int = 10
 
     @classmethod
@@ -50,7 +49,8 @@ class JourneySettings:
 
 def cuts_ms(folder: Path) -> tuple[int, int]:
     """The first moments of the tuning weeks and of the test weeks."""
-    days = pl.scan_parquet(folder / "transactions.parquet").select("week", _shop_day().alias("day"))
+    lines = pl.scan_parquet(folder / "transactions.parquet").with_columns(day=_shop_day())
+    days = lines.select("day", week=_week())
     first = days.group_by("week").agg(pl.col("day").min()).collect()
     start = dict(first.iter_rows())
     return _epoch_ms(start[TUNE_WEEKS[0]]), _epoch_ms(start[TEST_WEEKS[0]])
@@ -90,6 +90,11 @@ def _shop_day() -> pl.Expr:
     return (pl.col("transaction_timestamp") - timedelta(hours=DAY_STARTS_H)).dt.date()
 
 
+def _week() -> pl.Expr:
+    """The week of most of the shop day: purchases after midnight would begin it a day early."""
+    return pl.col("week").median().over("day").cast(pl.Int64)
+
+
 def _epoch_ms(day: Any) -> int:
     """The start of a shop day."""
     return int(datetime(day.year, day.month, day.day, DAY_STARTS_H, tzinfo=UTC).timestamp() * 1000)
@@ -110,6 +115,7 @@ def _lines(folder: Path, products: pl.DataFrame, settings: JourneySettings) -> p
         pl.scan_parquet(folder / "transactions.parquet")
         .filter(pl.col("quantity") > 0)
         .with_columns(day=_shop_day())
+        .with_columns(week=_week())
         .join(products.lazy().select("product_id"), on="product_id", how="semi")
         .select(
             "household_id", "product_id", "week", "day", "basket_id", "quantity", "sales_value",
@@ -120,7 +126,8 @@ def _lines(folder: Path, products: pl.DataFrame, settings: JourneySettings) -> p
     )  # fmt: skip
     if settings.households == 0:
         return lines
-    days = lines.group_by("household_id").agg(pl.col("day").n_unique().alias("days"))
+    fitted = lines.filter(pl.col("week") <= FIT_WEEKS[1])
+    days = fitted.group_by("household_id").agg(pl.col("day").n_unique().alias("days"))
     active = days.filter(pl.col("days") >= settings.min_days)
     scattered = active.sort((pl.col("household_id") * 2_654_435_761) % 4_294_967_296)
     chosen = scattered.head(settings.households)["household_id"]
@@ -167,6 +174,6 @@ def _items(products: pl.DataFrame, listed: pl.Series, lines: pl.DataFrame) -> pl
     )
 
 
-def _share(kept: pl.DataFrame, bought: pl.DataFrame, weeks: Sequence[int]) -> float:
-    inside = pl.col("week").is_between(*weeks)
+def _share(kept: pl.DataFrame, bought: pl.DataFrame, weeks: tuple[int, int]) -> float:
+    inside = pl.col("week").is_between(weeks[0], weeks[1])
     return len(kept.filter(inside)) / max(1, len(bought.filter(inside)))
