@@ -35,10 +35,13 @@ var/world/bundle: | $(VENV)/ready var/encoder
 
 serve: var/world/bundle  ## every endpoint at 127.0.0.1:8000, with a bundle of the synthetic world
 	@! curl -s -o /dev/null http://127.0.0.1:8000/ || { echo "port 8000 is taken; make stop first"; exit 1; }
-	$(BIN)/serve run deployments/local.yaml
+	@echo $$$$ > var/serve.pid; exec $(BIN)/serve run deployments/local.yaml
 
-stop:  ## ends what `make serve` started, wherever it was started
-	$(BIN)/serve shutdown -y
+stop:  ## ends what `make serve` started here, and nothing else
+	@test -f var/serve.pid || { echo "nothing to stop: make serve has not run here"; exit 1; }
+	@pid=$$(cat var/serve.pid); rm var/serve.pid; \
+	if grep -qa "deployments/local.yaml" /proc/$$pid/cmdline 2>/dev/null; then kill -TERM $$pid; \
+	else echo "process $$pid is not ours any more; nothing stopped"; fi
 
 clean:
 	rm -rf $(VENV) var
