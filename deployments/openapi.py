@@ -1,0 +1,116 @@
+"""The OpenAPI document, made from the very structs that decode the requests."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from deployments import wire
+from deployments.dialects import cohere
+from raysys.events import Event
+
+BODIES: dict[str, Any] = {
+    "/rank": wire.RankRequest,
+    "/v2/rerank": cohere.RerankRequest,
+    "/feed": wire.FeedRequest,
+    "/feed/similar": wire.SimilarRequest,
+    "/feed/trending": wire.TrendingRequest,
+    "/ads/decide": wire.DecideRequest,
+    "/events": Event,
+}
+SUMMARIES: dict[tuple[str, str], str] = {
+    ("POST", "/rank"): "Order the candidates that the engine found for this user.",
+    ("POST", "/v2/rerank"): "Rerank documents in the dialect of Cohere v2.",
+    ("POST", "/feed"): "A personal feed.",
+    ("POST", "/feed/similar"): "Items like one item.",
+    ("POST", "/feed/trending"): "What everybody likes.",
+    ("POST", "/ads/decide"): "Fill a page's placements with ads.",
+    ("POST", "/events"): "Take one event, a JSON array or NDJSON; answers once they are durable.",
+    ("GET", "/events/users/*"): "Everything that is kept of a user.",
+    ("DELETE", "/events/users/*"): "Forget a user, with a receipt.",
+    ("GET", "/version"): "Which bundle serves, and which were refused.",
+    ("GET", "/health"): "Whether a bundle serves; needs no key.",
+    ("GET", "/metrics"): "Counts and times for Prometheus.",
+    ("GET", "/openapi.json"): "This document.",
+}
+_ERROR: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "error": {
+            "type": "object",
+            "properties": {name: {"type": "string"} for name in ("code", "field", "message")},
+        }
+    },
+}
+_JSON = "application/json"
+_FAILURES = {
+    "400": "The request is wrong; `field` says where.",
+    "401": "An API key is needed.",
+    "413": "The body has more than 16 MiB.",
+    "429": "Busy; send again after the seconds in `Retry-After`.",
+    "503": "No bundle serves yet, or the state store cannot answer.",
+}
+
+
+def document(routes: Iterable[tuple[str, str]], prefix: str = "") -> dict[str, Any]:
+    """The document of the application that answers `routes` (method and path).
+
+    Args:
+        prefix: of the routes every application has of its own (`/ads/version`).
+    """
+    listed = sorted(routes)
+    known = [path for _, path in listed if path in BODIES]
+    components = _schemas([BODIES[path] for path in known])[1]
+    paths: dict[str, Any] = {}
+    for method, path in listed:
+        operation = paths.setdefault(path.replace("*", "{user_id}"), {})
+        operation[method.lower()] = _operation(method, path, prefix)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "raysys", "version": "1"},
+        "paths": paths,
+        "components": {
+            "schemas": {**components, "Error": _ERROR},
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"key": []}, {}],
+    }
+
+
+def _operation(method: str, path: str, prefix: str) -> dict[str, Any]:
+    own = path.removeprefix(prefix) if (method, path) not in SUMMARIES else path
+    failure = {_JSON: {"schema": {"$ref": "#/components/schemas/Error"}}}
+    failures = {status: {"description": told, "content": failure} for status, told in _FAILURES.items()}
+    operation: dict[str, Any] = {
+        "summary": SUMMARIES.get((method, own), ""),
+        "responses": {"200": {"description": "The answer.", "content": {_JSON: {}}}, **failures},
+    }
+    if path in BODIES:
+        operation["requestBody"] = {"required": True, "content": _content(path)}
+    if path.endswith("/*"):
+        user = {"name": "user_id", "in": "path", "required": True, "schema": {"type": "string"}}
+        operation["parameters"] = [user]
+    return operation
+
+
+def _content(path: str) -> dict[str, Any]:
+    (schema,), _ = _schemas([BODIES[path]])
+    if path != "/events":
+        return {_JSON: {"schema": schema}}
+    return {
+        _JSON: {"schema": {"oneOf": [schema, {"type": "array", "items": schema}]}},
+        "application/x-ndjson": {"schema": schema},
+    }
+
+
+def _schemas(kinds: list[Any]) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]]:
+    return msgspec.json.schema_components(
+        kinds, schema_hook=_anything, ref_template="#/components/schemas/{name}"
+    )
+
+
+def _anything(kind: type) -> dict[str, Any]:
+    """`object` takes whatever JSON can say."""
+    if kind is object:
+        return {"description": "any JSON value"}
+    raise NotImplementedError
