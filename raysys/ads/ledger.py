@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from raysys.ads.pacing import allowance_micros
 from raysys.errors import DataError
 from raysys.events import AdUpdate
 from raysys.state.protocol import StateStore
@@ -23,16 +24,20 @@ class Ledger:
 
     store: StateStore
 
-    def reserve(self, ad: AdUpdate, price_micros: int, query_id: QueryId) -> str | None:
+    def reserve(
+        self, ad: AdUpdate, price_micros: int, query_id: QueryId, now_ms: int | None = None
+    ) -> str | None:
         """Set `price_micros` aside; a token, or None if the budget does not hold it.
 
+        With `now_ms` the budget is paced: it holds what the campaign may have spent by then.
         Asked again for the same query and ad, it gives the same token and sets nothing more aside.
         """
         token = f"{query_id}:{ad.ad_id}"
         if self.store.counter(_held(token)) > 0:
             return token
         spend = spend_counter(ad.campaign_id)
-        if self.store.add(spend, price_micros, ad.budget_micros) is None:
+        limit = ad.budget_micros if now_ms is None else allowance_micros(ad, now_ms)
+        if self.store.add(spend, price_micros, limit) is None:
             return None
         if price_micros and self.store.add(_held(token), price_micros, price_micros) is None:
             self.store.add(spend, -price_micros)  # another replica was first with the same token

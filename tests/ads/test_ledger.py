@@ -72,3 +72,9 @@ def test_half_way_half_the_budget_may_be_gone() -> None:
     assert [allowance_micros(ad, at) for at in (0, 50, 100, 900)] == [20, 520, 1000, 1000]
     assert allowance_micros(_ad(budget_micros=7), 50) == 7
     assert allowance_micros(_ad(), 50) is None
+
+
+def test_a_paced_budget_waits_for_its_time() -> None:
+    ledger, ad = Ledger(MemoryStore()), _ad(budget_micros=1000, starts_ms=0, ends_ms=100)
+    assert ledger.reserve(ad, 500, QueryId("q"), now_ms=10) is None
+    assert ledger.reserve(ad, 500, QueryId("q"), now_ms=60) == "q:a"
