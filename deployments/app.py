@@ -7,6 +7,7 @@ handlers decode, rank and encode; all judgement lives in `Ranker`.
 import asyncio
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from deployments.http import App, Handler, HttpError, Reply, Request
 from deployments.live import LiveBundle
 from raysys.errors import DataError, Part, PartError
 from raysys.events import Event, parse_event
-from raysys.log import RecordWriter
+from raysys.log import RecordWriter, forget_records
 from raysys.ranker import Ranker
 from raysys.state.open import open_store
 from raysys.state.protocol import StateStore
@@ -37,8 +38,8 @@ AGAIN = (("retry-after", "1"),)
 class Service:
     """The handlers of every route, over one live bundle and one store."""
 
-    def __init__(self, live: LiveBundle, store: StateStore) -> None:
-        self._live, self._store = live, store
+    def __init__(self, live: LiveBundle, store: StateStore, records: Path | None) -> None:
+        self._live, self._store, self._records = live, store, records
         self._writes = ThreadPoolExecutor(8, thread_name_prefix="raysys-write")
         self._texts = ThreadPoolExecutor(1, thread_name_prefix="raysys-encode")
         self._writing = self._encoding = 0
@@ -128,8 +129,15 @@ class Service:
 
     async def forget(self, request: Request) -> Reply:
         """Forget a user, with a receipt of what went."""
-        deleted = await self._written(self._store.forget, request.tail, _now())
+        deleted = await self._written(self._forget, request.tail)
         return Reply({"user_id": request.tail, "deleted": deleted, "time_ms": _now()})
+
+    def _forget(self, user_id: str) -> dict[str, int]:
+        """Store and ranking records: a record keeps its ranking but no longer says whose it was."""
+        keys = {f"u:{user_id}", *(f"s:{session}" for session in self._store.known(user_id)["sessions"])}
+        deleted = dict(self._store.forget(user_id, _now()))
+        deleted["records"] = forget_records(self._records, keys) if self._records else 0
+        return deleted
 
     async def version(self, request: Request) -> Reply:
         """Which bundle serves, and which were refused."""
@@ -191,9 +199,11 @@ def _now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def asgi_app(live: LiveBundle, store: StateStore, api_keys: list[str] | None = None) -> App:
-    """The ASGI callable over a live bundle and a store."""
-    return App(Service(live, store).routes(), api_keys=api_keys or [])
+def asgi_app(
+    live: LiveBundle, store: StateStore, api_keys: Sequence[str] = (), records: Path | None = None
+) -> App:
+    """The ASGI callable over a live bundle, a store, and the folder of its ranking records."""
+    return App(Service(live, store, records).routes(), api_keys=api_keys)
 
 
 @serve.ingress()
@@ -202,14 +212,14 @@ class Everything:
 
     def __init__(self, bundle: str, state: str, records: str) -> None:
         folder = Path(records)
-        self._store = open_store(state)
+        self._store, self._records = open_store(state), folder
         self._live = LiveBundle(self._store, RecordWriter(folder), folder)
         self._live.load_first(Path(bundle))
 
     def __serve_build_asgi_app__(self) -> App:
         """Built inside the replica, so nothing that cannot be pickled crosses a process."""
         keys = [key for key in os.environ.get("RAYSYS_API_KEYS", "").split(",") if key]
-        return asgi_app(self._live, self._store, keys)
+        return asgi_app(self._live, self._store, keys, self._records)
 
     def reconfigure(self, user_config: dict[str, str]) -> None:
         """Serve calls this at every release. It returns at once and never raises:

@@ -5,7 +5,7 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -15,6 +15,8 @@ from raysys.errors import DataError, StoreError
 MOST_BYTES = 16 << 20
 OPEN_PATHS = ("/health",)
 """Need no API key."""
+PLAIN_ERRORS = frozenset({"/v2/rerank"})
+"""Routes of dialects whose clients expect an error as `{"message": ...}`."""
 log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 
@@ -67,9 +69,10 @@ class App:
     """The ASGI callable. Every answer has an `x-request-id`; nothing a client sends is answered with 500."""
 
     def __init__(
-        self, routes: Routes, *, api_keys: Sequence[str] = (), open_paths: Sequence[str] = ("/health",)
+        self, routes: Routes, *, api_keys: Sequence[str] = (), open_paths: Sequence[str] = OPEN_PATHS
     ) -> None:
         self._routes, self._open = routes, set(open_paths)
+        self._plain = PLAIN_ERRORS
         self._keys = [key.encode() for key in api_keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,8 +87,7 @@ class App:
         try:
             reply = await self._answer(scope, headers, receive)
         except HttpError as error:
-            reply = error_reply(error.status, error.code, str(error))
-            reply = Reply(reply.body, reply.status, headers=error.headers)
+            reply = replace(error_reply(error.status, error.code, str(error)), headers=error.headers)
         except DataError as error:
             reply = error_reply(400, "bad_request", str(error), error.field)
         except StoreError as error:
@@ -94,12 +96,14 @@ class App:
         except Exception:  # the boundary of the process: a bug must show as a 500 and in the log
             log.exception("request %s %s failed", scope["method"], scope["path"], extra={"request_id": name})
             reply = error_reply(500, "bug", "an error of raysys, not of the request; see the log")
+        if reply.status >= 400 and scope["path"] in self._plain:
+            reply = replace(reply, body={"message": reply.body["error"]["message"]})
         await _send(send, reply, name, time.perf_counter() - started)
 
     async def _answer(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> Reply:
         path, method = scope["path"], scope["method"]
         handler, tail = self._match(method, path)
-        if path not in OPEN_PATHS:
+        if path not in self._open:
             self._authorize(headers)
         body = await _body(headers, receive)
         return await handler(Request(path, tail, body, headers.get(b"content-type", b"").decode("latin-1")))
@@ -107,10 +111,13 @@ class App:
     def _match(self, method: str, path: str) -> tuple[Handler, str]:
         if (handler := self._routes.get((method, path))) is not None:
             return handler, ""
-        prefix, _, tail = path.rpartition("/")
-        if tail and (handler := self._routes.get((method, f"{prefix}/*"))) is not None:
-            return handler, tail
-        known = {m for m, p in self._routes if p in (path, f"{prefix}/*")}
+        below = [
+            p for _, p in self._routes if p.endswith("/*") and path.startswith(p[:-1]) and path != p[:-1]
+        ]
+        for route in below:
+            if (handler := self._routes.get((method, route))) is not None:
+                return handler, path[len(route) - 1 :]  # a user id may hold a slash
+        known = {m for m, p in self._routes if p == path or p in below}
         if known:
             raise HttpError(405, "method", f"{path} takes {', '.join(sorted(known))}, not {method}")
         raise HttpError(404, "route", f"there is no {path}; see /openapi.json")

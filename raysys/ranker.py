@@ -244,7 +244,8 @@ class Ranker:
                 time_ms=query.time_ms,
                 surface=query.surface,
                 channel=query.channel,
-                key=query.key,
+                # without a state there is nobody: unknown, anonymous, or without consent
+                key=query.key if answer.state_version else None,
                 state_version=answer.state_version,
                 bundle_id=answer.bundle_id,
                 policy_id=answer.policy_id,

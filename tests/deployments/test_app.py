@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from deployments.app import asgi_app
 from deployments.live import LiveBundle
+from raysys.log import RecordWriter, read_records
 from raysys.state.memory import MemoryStore
 
 NOW = 1_703_000_000_000
@@ -19,7 +21,7 @@ CANDIDATES = [{"item_id": f"item{n:05d}"} for n in range(30)]
 class Client:
     """Synchronous calls of the ASGI application."""
 
-    def __init__(self, live: LiveBundle, store: MemoryStore, keys: list[str] | None = None) -> None:
+    def __init__(self, live: LiveBundle, store: MemoryStore, keys: Sequence[str] = ()) -> None:
         self.app, self.live, self.store = asgi_app(live, store, keys), live, store
 
     def call(self, method: str, path: str, **more: Any) -> httpx.Response:
@@ -240,3 +242,24 @@ def test_a_replica_that_starts_with_a_bad_bundle_serves_the_last_good_one(
     again = LiveBundle(MemoryStore(), None, tmp_path)
     again.load_first(tmp_path / "absent")
     assert again.path == bundles[0]
+
+
+def test_records_name_only_those_who_are_known_and_nobody_once_forgotten(
+    bundles: tuple[Path, Path], tmp_path: Path
+) -> None:
+    store, writer = MemoryStore(), RecordWriter(tmp_path)
+    live = LiveBundle(store, writer)
+    live.load_first(bundles[0])
+    client = Client(live, store)
+    click = {"type": "interaction", "kind": "click", "item_id": "item00001", "user_id": "ann", "time_ms": NOW}
+    client.post("/events", click)
+    client.post("/events", {"type": "user", "user_id": "bob", "consent": False})
+    for user in ("ann", "bob"):
+        client.post("/feed", {"user_id": user, "query_id": f"of {user}"})
+    writer.close()
+    keys = {record.query_id: record.key for record in read_records(tmp_path)}
+    assert (keys["of ann"], keys["of bob"]) == ("u:ann", None)
+    forgetting = asgi_app(live, store, (), tmp_path)
+    client.app = forgetting
+    assert client.call("DELETE", "/events/users/ann").json()["deleted"]["records"] == 1
+    assert {record.key for record in read_records(tmp_path)} == {None}
