@@ -69,7 +69,7 @@ def events(out: Path, settings: JourneySettings | None = None, folder: Path | No
     settings, folder = settings or JourneySettings(), folder or package_folder()
     products = _products(folder)
     lines = _lines(folder, products, settings)
-    bought = lines.unique(["household_id", "day", "product_id"])
+    bought = lines.unique(["household_id", "day", "product_id"], keep="first", maintain_order=True)
     fit = bought.filter(pl.col("week") <= FIT_WEEKS[1])
     popular = fit.group_by("product_id").agg(pl.col("household_id").n_unique().alias("n"))
     listed = popular.filter(pl.col("n") >= settings.min_households)["product_id"]
@@ -121,7 +121,8 @@ def _lines(folder: Path, products: pl.DataFrame, settings: JourneySettings) -> p
             "household_id", "product_id", "week", "day", "basket_id", "quantity", "sales_value",
             time_ms=pl.col("transaction_timestamp").dt.epoch("ms"),
         )
-        .sort("time_ms", "household_id", "product_id")
+        .with_columns(pl.col("time_ms").min().over("household_id", "day"))  # else a day predicts itself
+        .sort("time_ms", "household_id", "product_id", "basket_id")
         .collect()
     )  # fmt: skip
     if settings.households == 0:

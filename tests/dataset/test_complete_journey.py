@@ -45,6 +45,7 @@ def test_the_protocol_keeps_what_it_says(folder: Path, tmp_path: Path) -> None:
     kept = pl.read_parquet(tmp_path / "out" / "interactions.parquet")
     assert set(kept["item_id"]) == {"1"}  # 2: one household; 3: fuel; 4: not before week 49; 9: unknown
     assert len(kept) == 10  # the second line of a shop day merged, the one at 03:00 is of the day before
+    assert kept.filter(pl.col("user_id") == "1")["time_ms"].is_sorted()
     assert counts["items"] == 1
     assert counts["test_coverage"] == 0.5
 
@@ -60,3 +61,12 @@ def test_the_cuts_are_the_first_moments_of_their_weeks(folder: Path) -> None:
     tune, test = cuts_ms(folder)
     assert test - tune == 28 * 86_400_000  # the line at 03:00 does not begin week 49 a day early
     assert tune % 86_400_000 == 5 * 3_600_000
+
+
+def test_what_one_household_buys_on_a_day_has_one_time(folder: Path, tmp_path: Path) -> None:
+    events(tmp_path / "out", JourneySettings(min_households=1), folder)
+    kept = pl.read_parquet(tmp_path / "out" / "interactions.parquet").with_columns(
+        day=(pl.col("time_ms") - 5 * 3_600_000) // 86_400_000
+    )
+    assert len(kept) > kept.select("user_id", "time_ms").n_unique()
+    assert kept.select("user_id", "time_ms").n_unique() == kept.select("user_id", "day").n_unique()
