@@ -155,9 +155,9 @@ def _read_csv(path: Path, mapping: Mapping, now_ms: int | None) -> Iterator[Read
             ]
             found = Read(refused=refused, rows=len(refused))
             if whole:
-                frame = pl.DataFrame([row for _, row in whole], schema=header, orient="row").with_columns(
-                    pl.all().replace("", None)
-                )
+                columns = zip(*(row for _, row in whole), strict=True)
+                texts = pl.DataFrame(dict(zip(header, map(list, columns), strict=True)))
+                frame = texts.select(pl.when(pl.all() != "").then(pl.all()))
                 found.add(_rows(frame, [line for line, _ in whole], path.name, mapping, now_ms))
             yield found
 
