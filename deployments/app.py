@@ -5,7 +5,6 @@ handlers decode, rank and encode; all judgement lives in `Ranker`.
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +16,11 @@ from ray import serve
 from ray.serve import Application
 
 from deployments import wire
+from deployments.compose import compose, keys_of_environment
 from deployments.dialects import cohere
-from deployments.http import App, Handler, HttpError, Reply, Request
+from deployments.http import Handler, HttpError, Reply, Request
 from deployments.live import LiveBundle
+from deployments.metrics import ASGIApp
 from raysys.errors import DataError, Part, PartError
 from raysys.events import Event, parse_event
 from raysys.log import RecordWriter, forget_records
@@ -201,9 +202,9 @@ def _now() -> int:
 
 def asgi_app(
     live: LiveBundle, store: StateStore, api_keys: Sequence[str] = (), records: Path | None = None
-) -> App:
+) -> ASGIApp:
     """The ASGI callable over a live bundle, a store, and the folder of its ranking records."""
-    return App(Service(live, store, records).routes(), api_keys=api_keys)
+    return compose(Service(live, store, records).routes(), live, api_keys=api_keys)
 
 
 @serve.ingress()
@@ -216,10 +217,9 @@ class Everything:
         self._live = LiveBundle(self._store, RecordWriter(folder), folder)
         self._live.load_first(Path(bundle))
 
-    def __serve_build_asgi_app__(self) -> App:
+    def __serve_build_asgi_app__(self) -> ASGIApp:
         """Built inside the replica, so nothing that cannot be pickled crosses a process."""
-        keys = [key for key in os.environ.get("RAYSYS_API_KEYS", "").split(",") if key]
-        return asgi_app(self._live, self._store, keys, self._records)
+        return asgi_app(self._live, self._store, keys_of_environment(), self._records)
 
     def reconfigure(self, user_config: dict[str, str]) -> None:
         """Serve calls this at every release. It returns at once and never raises:

@@ -51,6 +51,18 @@ def test_answers_are_counted_by_route_and_no_user_id_becomes_a_label() -> None:
     assert "ann" not in re.sub("[a-z]*_[a-z_]*", "", page)
 
 
+def test_a_user_id_may_hold_a_slash_and_other_letters() -> None:
+    for path, user in (("a/b", "a/b"), ("a%2Fb", "a/b"), ("%C3%A9", "é")):
+        assert calls(("GET", f"/events/users/{path}"))[0].json() == {"told": user}
+    asked = (("GET", "/events/users/"), ("POST", "/events/users/ann"))
+    assert [reply.status_code for reply in calls(*asked)] == [404, 405]
+
+
+def test_a_dialect_tells_its_errors_in_its_own_body() -> None:
+    assert set(calls(("GET", "/v2/rerank"))[0].json()) == {"message"}
+    assert set(calls(("GET", "/rank"))[0].json()) == {"error"}
+
+
 def test_an_application_at_a_prefix_has_only_what_is_below_it() -> None:
     asked = [("POST", "/events"), ("GET", "/events/version"), ("POST", "/rank"), ("GET", "/version")]
     assert [reply.status_code for reply in calls(*asked, prefix="/events")] == [200, 200, 404, 404]
