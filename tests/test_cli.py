@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 
 from raysys.cli import main
+from raysys.events import Interaction
+from raysys.state.open import open_store
+from raysys.types import key_of
 
 
 def test_check_names_the_line_and_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,3 +29,15 @@ def test_check_is_content_with_a_good_file(tmp_path: Path) -> None:
 def test_an_absent_file_is_an_error_and_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "nowhere.csv"]) == 2
     assert "there is no file" in capsys.readouterr().err
+
+
+def test_forget_leaves_nothing_of_the_user(tmp_path: Path) -> None:
+    uri = f"sqlite:{tmp_path / 'state.db'}"
+    store = open_store(uri)
+    store.append([Interaction(kind="click", item_id="a", user_id="ann", time_ms=1)], 2)
+    assert store.live(key_of("ann", None))
+    store.close()
+    assert main(["forget", "ann", "--state", uri]) == 0
+    store = open_store(uri)
+    assert store.live(key_of("ann", None)) is None
+    store.close()
