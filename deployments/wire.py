@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from raysys.errors import DataError
-from raysys.events import MAX_AHEAD_MS
+from raysys.events import MAX_AHEAD_MS, located
 from raysys.rules import parse_filter, parse_rule
 from raysys.surfaces.ads import Decision, Placement
 from raysys.types import (
@@ -158,10 +158,7 @@ def decode(body: bytes, kind: type[Request]) -> Request:
     try:
         return msgspec.json.decode(body or b"{}", type=kind)
     except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$")
-        quoted = message.split("`")
-        field = path.rstrip("`").lstrip(".") or (quoted[-2] if len(quoted) >= 3 else "")
-        raise DataError(message, field=field) from error
+        raise located(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"the body is not valid JSON in UTF-8: {error}") from error
 

@@ -14,6 +14,8 @@ from raysys.errors import DataError
 from raysys.types import Channel, Key, Surface, key_of
 
 Kind: TypeAlias = Literal["view", "click", "cart", "purchase", "rating", "hide", "dwell", "conversion"]
+Target: TypeAlias = Literal["surfaces", "channels", "categories", "item_ids", "keywords"]
+"""What an ad may ask of the page that it is shown on."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """Every kind of interaction; its index is how state and datasets store a kind."""
 
@@ -93,8 +95,8 @@ class AdUpdate(_Event, frozen=True, kw_only=True, tag="ad"):
     """Showings per user and day."""
     starts_ms: int | None = None
     ends_ms: int | None = None
-    targeting: dict[str, Any] | None = None
-    """Any of surfaces, channels, categories, item_ids, keywords: a list of allowed values each."""
+    targeting: dict[Target, list[str]] | None = None
+    """For each target the allowed values; the page must meet all of them."""
     time_ms: int | None = None
 
 
@@ -158,19 +160,20 @@ def parse_event(raw: Any, *, now_ms: int | None = None) -> Event:
         else:
             event = msgspec.convert(raw, type=Event)
     except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$")
-        field = path.rstrip("`").lstrip(".")
-        raise DataError(message, field=field or _quoted(message)) from error
+        raise located(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"not valid JSON: {error}") from error
     _check(event, now_ms)
     return event
 
 
-def _quoted(message: str) -> str:
-    """The field that msgspec names inside its message (`missing required field `x``)."""
-    parts = message.split("`")
-    return parts[-2] if len(parts) >= 3 else ""
+def located(error: msgspec.ValidationError) -> DataError:
+    """What msgspec found, as our error: the field's path apart from the message."""
+    message, _, where = str(error).partition(" - at ")
+    if path := where.rpartition("`$")[2].rstrip("`").lstrip("."):
+        return DataError(message, field=path)
+    quoted = message.split("`")  # a missing or unknown field is named in the message itself
+    return DataError(message, field=quoted[-2] if len(quoted) >= 3 else "")
 
 
 def _check(event: Event, now_ms: int | None) -> None:

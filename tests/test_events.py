@@ -5,6 +5,7 @@ import pytest
 from raysys.errors import DataError
 from raysys.events import encode_event, identity, parse_event
 
+AD = b'{"type":"ad","ad_id":"x","campaign_id":"c","advertiser_id":"v","bid_micros":1,"bid_for":"click",'
 CLICK = b'{"type":"interaction","kind":"click","item_id":"a","time_ms":1}'
 
 
@@ -27,6 +28,9 @@ def test_the_same_event_has_the_same_identity_and_its_own_id_wins() -> None:
         (b'{"type":"interaction","kind":"click","item_id":"","time_ms":1}', "item_id"),
         (b'{"type":"interaction","kind":"click","item_id":"a","time_ms":-1}', "time_ms"),
         (b'{"type":"item","item_id":"a","colour":"red"}', "colour"),
+        (AD + b'"targeting":{"categories":5}}', "targeting"),
+        (AD + b'"targeting":{"surfaces":[{}]}}', "targeting"),
+        (AD + b'"targeting":{"moods":["good"]}}', "targeting"),
         (
             b'{"type":"impression","query_id":"q","surface":"feed","item_ids":["a",3],"time_ms":1}',
             "item_ids[1]",
@@ -40,7 +44,7 @@ def test_the_same_event_has_the_same_identity_and_its_own_id_wins() -> None:
 def test_a_bad_event_is_refused_with_the_name_of_the_field(line: bytes, field: str) -> None:
     with pytest.raises(DataError) as caught:
         parse_event(line)
-    assert caught.value.field == field
+    assert caught.value.field.startswith(field)
 
 
 def test_a_time_far_ahead_of_the_receivers_clock_is_refused() -> None:

@@ -12,7 +12,7 @@ from raysys.bundle import Bundle
 from raysys.catalog import Catalog
 from raysys.events import KINDS, Event, Interaction
 from raysys.interest.fit import InterestConfig, fit_interest
-from raysys.interest.interactions import Interactions, decay
+from raysys.interest.interactions import Interactions, popularity
 from raysys.policy.scorer import Policy
 from raysys.relevance.scorer import RelevanceScorer
 from raysys.signals import SIGNALS
@@ -55,14 +55,14 @@ def world_bundle(world: World, *, days: int = DAYS, encoder: Path | None = None)
     texts = None if encoder is None else TextEncoder.load(encoder)
     catalog = Catalog.of(world.catalog(), None if texts is None else texts.encode)
     events = columns(world.events(days), catalog)
-    faded = decay(events.time_ms, int(events.time_ms[-1]), 30.0)
-    popularity = np.bincount(events.row, faded, minlength=len(catalog)).astype(np.float32)
-    catalog = replace(catalog, popularity=popularity)
+    config = InterestConfig()
+    end = int(events.time_ms[-1]) + 1
+    catalog = replace(catalog, popularity=popularity(events, len(catalog), end, config.half_life_days))
     weights = np.array([WEIGHTS.get(name, 0.0) for name in SIGNALS])
     return Bundle(
         catalog=catalog,
         policy=Policy.constant(SIGNALS, weights, TEMPERATURE),
-        interest=fit_interest(events, catalog, InterestConfig()),
+        interest=fit_interest(events, catalog, config),
         relevance=RelevanceScorer.learn([catalog.text(row) for row in range(len(catalog))]),
         encoder=texts,
         classes=QueryClasses.learn(CATEGORIES),

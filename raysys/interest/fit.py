@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from raysys.catalog import Catalog
 from raysys.errors import ConfigError, DataError
 from raysys.events import KINDS, Interaction, Kind
 from raysys.interest.features import Partners, features, user_view
-from raysys.interest.interactions import Interactions, decay
+from raysys.interest.interactions import Interactions, popularity
 from raysys.interest.partners import Neighbors, co_visits, item_knn
 from raysys.interest.scorer import InterestScorer, codes_of
 from raysys.state.fold import fold_all
@@ -76,9 +76,7 @@ def fit_interest(events: Interactions, catalog: Catalog, config: InterestConfig)
         for kind in range(len(config.kinds))
     ]
     end = int(events.time_ms[-1]) + 1
-    popularity = np.bincount(
-        events.row, decay(events.time_ms, end, config.half_life_days), minlength=len(catalog)
-    )
+    liked = popularity(events, len(catalog), end, config.half_life_days)
     return InterestScorer(
         kinds=config.kinds,
         primary=config.primary,
@@ -86,7 +84,7 @@ def fit_interest(events: Interactions, catalog: Catalog, config: InterestConfig)
         center=center.astype(np.float32),
         scale=scale.astype(np.float32),
         weights=np.stack(weights).astype(np.float32),
-        popular=np.argsort(-popularity, kind="stable"),
+        popular=np.argsort(-liked, kind="stable"),
         codes=codes_of(catalog),
     )
 
@@ -111,6 +109,9 @@ def _examples(
 ) -> tuple[Floats, Floats, Floats]:
     """Features (N, Fi), what was done (N, E), and the share (N,) of such items that was drawn."""
     rng = np.random.default_rng(config.seed)
+    # what the catalog counts may reach into the very days that are asked about
+    then = popularity(before, len(catalog), cut, config.half_life_days)
+    catalog = replace(catalog, popularity=then)
     codes, states = codes_of(catalog), states_of(before, catalog.item_ids)
     size = len(catalog)
     done = {kind: _by_user(after.where(after.kind == KINDS.index(kind))) for kind in config.kinds}

@@ -42,6 +42,12 @@ class Interactions:
         return self.where(self.time_ms >= time_ms)
 
 
+def popularity(events: Interactions, items: int, now_ms: int, half_life_days: float) -> Floats:
+    """Decayed count (I,) of the interactions with each item, as of `now_ms`."""
+    weights = decay(events.time_ms, now_ms, half_life_days)
+    return np.asarray(np.bincount(events.row, weights, minlength=items), np.float32)
+
+
 def decay(time_ms: Ints, now_ms: int, half_life_days: float) -> Floats:
     """Weight of what happened at `time_ms` (N,), as of `now_ms`."""
     days = np.maximum(now_ms - time_ms, 0) / 86_400_000

@@ -3,14 +3,13 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from raysys.ads.ledger import Ledger
 from raysys.ads.pacing import allowance_micros
 from raysys.errors import Part, StoreError
-from raysys.events import AdUpdate
+from raysys.events import AdUpdate, Target
 from raysys.policy.draw import Draw
 from raysys.signals import CLIP, SignalConstants
 from raysys.surfaces.asker import Asker
@@ -208,10 +207,10 @@ def eligible(ads: Iterable[AdUpdate], query: Query, asker: Asker) -> list[AdUpda
     return [ad for ad in ads if may_stand(ad)]
 
 
-def _targets(targeting: Mapping[str, Any], query: Query) -> bool:
+def _targets(targeting: Mapping[Target, list[str]], query: Query) -> bool:
     """Whether every list of `targeting` has something of this query."""
     words, place = set(query.text.lower().split()), query.context
-    found: dict[str, Callable[[list[str]], bool]] = {
+    found: dict[Target, Callable[[list[str]], bool]] = {
         "surfaces": lambda wanted: query.surface in wanted,
         "channels": lambda wanted: query.channel in wanted,
         "categories": lambda wanted: f"{place.category}/".startswith(tuple(f"{w}/" for w in wanted)),
