@@ -7,6 +7,7 @@ from typing import Any
 
 import cohere
 import httpx
+import psutil
 
 from tests.conftest import Served
 
@@ -70,3 +71,41 @@ def test_a_release_under_load_fails_no_request(served: Served) -> None:
         worker.join()
     assert set(statuses) == {200}
     assert len(seen) == 2
+
+
+def test_a_killed_replica_loses_no_acknowledged_event_and_comes_back_by_itself(served: Served) -> None:
+    acknowledged: list[str] = []
+    answered_after, killed_at = 0.0, 0.0
+    with httpx.Client(base_url=served.url, timeout=10) as client:
+        started = time.monotonic()
+        for number in range(1_000_000):
+            if not killed_at and time.monotonic() > started + 1:
+                for replica in replicas():
+                    replica.kill()
+                killed_at = time.monotonic()
+            try:
+                event = click("killed", number) | {"event_id": f"killed-{number}"}
+                if client.post("/events", json=event).status_code == 200:
+                    acknowledged.append(event["event_id"])
+                    answered_after = time.monotonic() - killed_at if killed_at else 0.0
+            except httpx.HTTPError:
+                time.sleep(0.05)
+            if answered_after > 5 or (killed_at and time.monotonic() > killed_at + 60):
+                break
+        kept = [event["event_id"] for event in client.get("/events/users/killed").json()["events"]]
+    assert answered_after > 5
+    assert len(kept) == len(set(kept))
+    assert not set(acknowledged) - set(kept)
+
+
+def replicas() -> list[psutil.Process]:
+    """The replicas of this very session's Ray."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if process.cmdline()[:1] and process.cmdline()[0].startswith("ray::ServeReplica"):
+                found.append(process)
+        except psutil.Error:
+            continue
+    assert found
+    return found
