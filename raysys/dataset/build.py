@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,7 +22,7 @@ from raysys.dataset.clean import (
 from raysys.dataset.read import Read, distinct, write_quarantine
 from raysys.dataset.split import WeightSettings, sessions, weighted
 from raysys.errors import DataError
-from raysys.events import Event, Forget, Impression, ItemUpdate, UserUpdate, encode_event
+from raysys.events import Event, Forget, Impression, ItemUpdate, UserUpdate, encode_event, key_of_event
 
 Shard: TypeAlias = tuple[pl.DataFrame, CleanSettings]
 Cleaned: TypeAlias = tuple[pl.DataFrame, Counter[str]]
@@ -90,7 +90,8 @@ def build(
         write_quarantine(read.refused, quarantine)
     removed: Counter[str] = Counter()
     others = distinct(read.others)
-    frame = _permitted(keyed(read.interactions), others, removed)
+    wishes = _Wishes.of(others)
+    frame = wishes.interactions(keyed(read.interactions), removed)
     once = without_duplicates(frame)
     removed["sent twice"] = len(frame) - len(once)
     parts = []
@@ -100,7 +101,7 @@ def build(
     interactions = pl.concat(parts).sort(*ORDER, "query_id", "ad_id", nulls_last=True)
     now_ms = int(interactions["time_ms"].max() or 0)  # type: ignore[arg-type]
     interactions = weighted(interactions, now_ms, weights)
-    impressions = [event for event in others if isinstance(event, Impression)]
+    impressions = wishes.impressions(others, removed)
     items = [event for event in others if isinstance(event, ItemUpdate)]
     report = _report(read, interactions, impressions, items, removed)
     return Dataset(interactions, impressions, items, report)
@@ -142,21 +143,48 @@ def _by_user(frame: pl.DataFrame, shards: int) -> list[pl.DataFrame]:
     return [frame.filter(pl.col("user").fill_null("").hash() % shards == n) for n in range(shards)]
 
 
-def _permitted(frame: pl.DataFrame, others: Sequence[Event], removed: Counter[str]) -> pl.DataFrame:
-    """Without the forgotten (up to that moment) and those whose latest word was a refusal."""
-    refused: dict[str, bool] = {}
-    forgotten: dict[str, int | None] = {}
-    for event in others:
-        if isinstance(event, UserUpdate) and event.consent is not None:
-            refused[f"u:{event.user_id}"] = not event.consent
-        elif isinstance(event, Forget):
-            forgotten[f"u:{event.user_id}"] = event.time_ms
-    gone = pl.col("user").is_in([user for user, no in refused.items() if no])
-    for user, until in forgotten.items():
-        gone |= (pl.col("user") == user) & (pl.lit(True) if until is None else pl.col("time_ms") <= until)
-    kept = frame.filter(~gone.fill_null(False))
-    removed["forgotten or without consent"] = len(frame) - len(kept)
-    return kept
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    """What people asked for: whom to leave out, and what to forget of whom."""
+
+    refused: frozenset[str]
+    """Keys whose latest word was a refusal."""
+    forgotten: Mapping[str, int | None]
+    """Keys to be forgotten up to a time; None is all of them."""
+
+    @classmethod
+    def of(cls, others: Sequence[Event]) -> "_Wishes":
+        refused: dict[str, bool] = {}
+        forgotten: dict[str, int | None] = {}
+        for event in others:
+            if isinstance(event, UserUpdate) and event.consent is not None:
+                refused[f"u:{event.user_id}"] = not event.consent
+            elif isinstance(event, Forget):
+                forgotten[f"u:{event.user_id}"] = event.time_ms
+        return cls(frozenset(user for user, no in refused.items() if no), forgotten)
+
+    def interactions(self, frame: pl.DataFrame, removed: Counter[str]) -> pl.DataFrame:
+        """Those that may be learned from."""
+        gone = pl.col("user").is_in(sorted(self.refused))
+        for user, until in self.forgotten.items():
+            gone |= (pl.col("user") == user) & (pl.lit(True) if until is None else pl.col("time_ms") <= until)
+        kept = frame.filter(~gone.fill_null(False))
+        removed["forgotten or without consent"] += len(frame) - len(kept)
+        return kept
+
+    def impressions(self, events: Sequence[Event], removed: Counter[str]) -> list[Impression]:
+        """Those of `events` that are impressions and may be learned from."""
+        shown = [event for event in events if isinstance(event, Impression)]
+        kept = [event for event in shown if not self._gone(event)]
+        removed["forgotten or without consent"] += len(shown) - len(kept)
+        return kept
+
+    def _gone(self, event: Impression) -> bool:
+        key = key_of_event(event)
+        if key is not None and key in self.forgotten:
+            until = self.forgotten[key]
+            return until is None or event.time_ms <= until or key in self.refused
+        return key in self.refused
 
 
 def _report(

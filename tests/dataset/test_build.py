@@ -14,7 +14,7 @@ from raysys.dataset.mapping import Mapping
 from raysys.dataset.read import of_events, read, write_quarantine
 from raysys.dataset.split import WeightSettings, by_time, matrix
 from raysys.errors import DataError
-from raysys.events import Event, Forget, Interaction, UserUpdate, encode_event
+from raysys.events import Event, Forget, Impression, Interaction, UserUpdate, encode_event
 from raysys.types import DAY_MS
 
 T = START_MS
@@ -180,3 +180,16 @@ def test_a_saved_dataset_comes_back(tmp_path: Path, log: list[Event]) -> None:
     assert again.report == data.report
     assert again.interactions.equals(data.interactions)
     assert (again.impressions, again.items) == (data.impressions, data.items)
+
+
+def test_no_impression_of_the_forgotten_or_refusing_reaches_training() -> None:
+    def shown(user: str, time_ms: int) -> Impression:
+        return Impression(
+            query_id=f"{user}{time_ms}", surface="feed", item_ids=["a"], time_ms=time_ms, user_id=user
+        )
+
+    events: list[Event] = [deed("eve", "a", T), *(shown(user, T) for user in ("ann", "bob", "eve"))]
+    wishes = [Forget(user_id="ann", time_ms=T), UserUpdate(user_id="bob", consent=False)]
+    data = built([*events, shown("ann", T + 1), *wishes])
+    assert [event.user_id for event in data.impressions] == ["eve", "ann"]  # ann came back later
+    assert data.report["removed"]["forgotten or without consent"] == 2
