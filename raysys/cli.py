@@ -21,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     forget = commands.add_parser("forget", help="delete everything kept of a user")
     forget.add_argument("user_id")
     forget.add_argument("--state", required=True, help="the state store, as in the deployment's YAML")
+    forget.add_argument("--records", type=Path, help="the folder of ranking records, as in the YAML")
     forget.set_defaults(run=_forget)
     options = parser.parse_args(arguments)
     try:
@@ -49,11 +50,13 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _forget(options: argparse.Namespace) -> int:
+    from raysys.state.forget import forget_everywhere
     from raysys.state.open import open_store
 
     store = open_store(options.state)
     try:
-        for name, count in store.forget(options.user_id, int(time.time() * 1000)).items():
+        gone = forget_everywhere(store, options.records, options.user_id, int(time.time() * 1000))
+        for name, count in gone.items():
             print(f"{name:>16}  {count}")
     finally:
         store.close()

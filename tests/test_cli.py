@@ -1,13 +1,16 @@
 """`raysys check` says what is wrong with a file; `raysys forget` deletes a user."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from raysys.cli import main
 from raysys.events import Interaction
+from raysys.log import RecordWriter, read_records
 from raysys.state.open import open_store
 from raysys.types import key_of
+from tests.test_log import record
 
 
 def test_check_names_the_line_and_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,3 +44,13 @@ def test_forget_leaves_nothing_of_the_user(tmp_path: Path) -> None:
     store = open_store(uri)
     assert store.live(key_of("ann", None)) is None
     store.close()
+
+
+def test_forget_takes_the_name_out_of_ranking_records(tmp_path: Path) -> None:
+    uri, records = f"sqlite:{tmp_path / 'state.db'}", tmp_path / "records"
+    writer = RecordWriter(records)
+    writer.write(replace(record(1), key="u:ann"))
+    writer.write(replace(record(2), key="u:bob"))
+    writer.close()
+    assert main(["forget", "ann", "--state", uri, "--records", str(records)]) == 0
+    assert [kept.key for kept in read_records(records)] == [None, "u:bob"]
