@@ -18,22 +18,20 @@ from ray.serve import Application
 from deployments import wire
 from deployments.compose import compose, keys_of_environment
 from deployments.dialects import cohere
-from deployments.http import Handler, HttpError, Reply, Request
+from deployments.http import AGAIN, HttpError, Reply, Request, Routes
 from deployments.live import LiveBundle
 from deployments.metrics import ASGIApp
 from raysys.errors import DataError, Part, PartError
 from raysys.events import Event, parse_event
-from raysys.log import RecordWriter, forget_records
+from raysys.log import RecordWriter
 from raysys.ranker import Ranker
+from raysys.state.forget import forget_everywhere
 from raysys.state.open import open_store
 from raysys.state.protocol import StateStore
 
 WAITING_WRITES = 256
 WAITING_TEXTS = 32
 """Requests that may wait for the disk or the encoder; more are told to come again, or do without."""
-
-
-AGAIN = (("retry-after", "1"),)
 
 
 class Service:
@@ -45,7 +43,7 @@ class Service:
         self._texts = ThreadPoolExecutor(1, thread_name_prefix="raysys-encode")
         self._writing = self._encoding = 0
 
-    def routes(self) -> dict[tuple[str, str], Handler]:
+    def routes(self) -> Routes:
         """Every route of the all-in-one layout."""
         return {
             ("POST", "/rank"): self.rank,
@@ -130,15 +128,9 @@ class Service:
 
     async def forget(self, request: Request) -> Reply:
         """Forget a user, with a receipt of what went."""
-        deleted = await self._written(self._forget, request.tail)
-        return Reply({"user_id": request.tail, "deleted": deleted, "time_ms": _now()})
-
-    def _forget(self, user_id: str) -> dict[str, int]:
-        """Store and ranking records: a record keeps its ranking but no longer says whose it was."""
-        keys = {f"u:{user_id}", *(f"s:{session}" for session in self._store.known(user_id)["sessions"])}
-        deleted = dict(self._store.forget(user_id, _now()))
-        deleted["records"] = forget_records(self._records, keys) if self._records else 0
-        return deleted
+        now = _now()
+        deleted = await self._written(forget_everywhere, self._store, self._records, request.tail, now)
+        return Reply({"user_id": request.tail, "deleted": deleted, "time_ms": now})
 
     async def version(self, request: Request) -> Reply:
         """Which bundle serves, and which were refused."""
@@ -157,9 +149,7 @@ class Service:
     async def _written(self, work: Any, *args: Any) -> Any:
         """Run blocking store work off the event loop, unless too much of it waits already."""
         if self._writing >= WAITING_WRITES:
-            raise HttpError(
-                429, "busy", "too many writes wait for the disk; send again", (("retry-after", "1"),)
-            )
+            raise HttpError(429, "busy", "too many writes wait for the disk; send again", AGAIN)
         self._writing += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._writes, work, *args)

@@ -1,14 +1,13 @@
 """From handlers to an ASGI callable: which routes an application has, its document and its metrics."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from deployments.http import App, Handler, Reply, Request
+from deployments.http import App, Handler, Reply, Request, Routes
 from deployments.live import LiveBundle
 from deployments.metrics import ASGIApp, Metrics
 from deployments.openapi import document
 
-Routes = Mapping[tuple[str, str], Handler]
 OWN = ("/version", "/health")
 """Routes that every application has, under its own prefix."""
 

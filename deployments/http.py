@@ -17,6 +17,8 @@ OPEN_PATHS = ("/health",)
 """Need no API key."""
 PLAIN_ERRORS = frozenset({"/v2/rerank"})
 """Routes of dialects whose clients expect an error as `{"message": ...}`."""
+AGAIN = (("retry-after", "1"),)
+"""Header of an answer that will be another in a second."""
 log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 
@@ -72,7 +74,6 @@ class App:
         self, routes: Routes, *, api_keys: Sequence[str] = (), open_paths: Sequence[str] = OPEN_PATHS
     ) -> None:
         self._routes, self._open = routes, set(open_paths)
-        self._plain = PLAIN_ERRORS
         self._keys = [key.encode() for key in api_keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,11 +93,11 @@ class App:
             reply = error_reply(400, "bad_request", str(error), error.field)
         except StoreError as error:
             log.error("store failed: %s", error, extra={"request_id": name})
-            reply = Reply(error_reply(503, "store", str(error)).body, 503, headers=(("retry-after", "1"),))
+            reply = replace(error_reply(503, "store", str(error)), headers=AGAIN)
         except Exception:  # the boundary of the process: a bug must show as a 500 and in the log
             log.exception("request %s %s failed", scope["method"], scope["path"], extra={"request_id": name})
             reply = error_reply(500, "bug", "an error of raysys, not of the request; see the log")
-        if reply.status >= 400 and scope["path"] in self._plain:
+        if reply.status >= 400 and scope["path"] in PLAIN_ERRORS:
             reply = replace(reply, body={"message": reply.body["error"]["message"]})
         await _send(send, reply, name, time.perf_counter() - started)
 

@@ -65,8 +65,11 @@ class LiveBundle:
     def _note(self, path: Path) -> None:
         if self._notes is not None:
             draft = self._notes / f".{LAST_GOOD}.{threading.get_native_id()}"
-            draft.write_text(str(path))
-            draft.rename(self._notes / LAST_GOOD)
+            try:
+                draft.write_text(str(path))
+                draft.rename(self._notes / LAST_GOOD)
+            except OSError as error:  # the note only helps a later start
+                log.error("the last good bundle could not be noted: %s", error)
 
 
 def warm(ranker: Ranker) -> None:

@@ -213,7 +213,7 @@ class Ranker:
         return self.score(query, nameless, vector, degraded)
 
     def encode(self, text: str) -> Floats | None:
-        """The vector (384,) of a text, None if the bundle has no encoder; takes milliseconds, cached or not.
+        """The vector (384,) of a text, None if the bundle has no encoder; takes milliseconds unless cached.
 
         Raises:
             PartError: the encoder failed.

@@ -24,7 +24,6 @@ UserId = NewType("UserId", str)
 SessionId = NewType("SessionId", str)
 ItemId = NewType("ItemId", str)
 QueryId = NewType("QueryId", str)
-AdId = NewType("AdId", str)
 Key = NewType("Key", str)
 """What live state is kept under: `u:` and the user id, else `s:` and the session id."""
 

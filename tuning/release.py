@@ -114,7 +114,7 @@ def _verdict(kind: GateKind, lines: Sequence[Line]) -> Verdict:
         worst = failed[0]
         reason = (
             f"refused: {worst.name} is {worst.value:.4f}, {worst.against} is {worst.bar:.4f};"
-            " improve it, or release anyway with --force"
+            " improve it, or release anyway with force"
         )
     return Verdict(kind=kind, lines=tuple(lines), reason=reason, passed=not failed)
 

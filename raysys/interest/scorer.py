@@ -1,6 +1,6 @@
 """What would this person do with this item? Calibrated probabilities, NumPy only."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -13,6 +13,8 @@ from raysys.interest.features import FEATURES, Partners, UserView, features, use
 from raysys.interest.partners import Neighbors, Rows
 from raysys.state.protocol import State
 from raysys.types import Floats, Ints
+
+ARRAYS = ("center", "scale", "weights", "popular", "codes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +35,8 @@ class InterestScorer:
     """(E, Fi + 1), the intercept last."""
     popular: Ints
     """(I,) rows, most popular first."""
-    codes: Ints = field(default_factory=lambda: np.zeros((2, 0), np.int64))
-    """(2, I) category and brand of each item; made anew from the catalog at hand."""
+    codes: Ints
+    """(2, I) category and brand of each item as small numbers."""
 
     @property
     def size(self) -> int:
@@ -43,16 +45,7 @@ class InterestScorer:
 
     def with_items(self, catalog: Catalog) -> "InterestScorer":
         """A scorer for the items of `catalog`, new ones included: they are known by category and brand."""
-        return InterestScorer(
-            kinds=self.kinds,
-            primary=self.primary,
-            partners=self.partners,
-            center=self.center,
-            scale=self.scale,
-            weights=self.weights,
-            popular=self.popular,
-            codes=codes_of(catalog),
-        )
+        return replace(self, codes=codes_of(catalog))
 
     def view(self, state: State | None, catalog: Catalog, now_ms: int) -> UserView:
         """The state over the catalog's items; costs a few sparse products, so keep it."""
@@ -111,7 +104,7 @@ class InterestScorer:
         folder.mkdir()
         head = {"kinds": self.kinds, "primary": self.primary, "features": FEATURES}
         (folder / "interest.json").write_bytes(msgspec.json.encode(head))
-        for name in ("center", "scale", "weights", "popular"):
+        for name in ARRAYS:
             np.save(folder / f"{name}.npy", getattr(self, name), allow_pickle=False)
         self.partners.co_visit.save(folder, "co_visit")
         self.partners.item_knn.save(folder, "item_knn")
@@ -125,10 +118,7 @@ class InterestScorer:
                 f"{folder}: fitted on the features {head['features']}, this version computes"
                 f" {list(FEATURES)}; fit the interest model again"
             )
-        arrays = {
-            name: np.load(folder / f"{name}.npy", "r", allow_pickle=False)
-            for name in ("center", "scale", "weights", "popular")
-        }
+        arrays = {name: np.load(folder / f"{name}.npy", "r", allow_pickle=False) for name in ARRAYS}
         partners = Partners(
             co_visit=Rows.load(folder, "co_visit"),
             item_knn=Rows.load(folder, "item_knn"),

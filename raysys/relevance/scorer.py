@@ -28,6 +28,10 @@ class RelevanceScorer:
     """Rarity of words in the catalog; a word never seen there weighs as much as the rarest."""
     lexical_share: float = 0.5
     """The rest goes to meaning; without a query vector all goes to the words."""
+    _rarest: float = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_rarest", max(self.idf.values(), default=1.0))
 
     @classmethod
     def learn(cls, texts: Iterable[str], *, lexical_share: float = 0.5) -> Self:
@@ -63,8 +67,7 @@ class RelevanceScorer:
 
     def _covered(self, text: str, texts: Sequence[str]) -> Floats:
         """Share (C,) of the query's words, weighted by rarity, that each text has."""
-        rarest = max(self.idf.values(), default=1.0)
-        weights = {word: self.idf.get(word, rarest) for word in _bag(text)}
+        weights = {word: self.idf.get(word, self._rarest) for word in _bag(text)}
         total = sum(weights.values())
         if not total:
             return np.zeros(len(texts))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from raysys.ads.ledger import Ledger
-from raysys.ads.pacing import allowance_micros
 from raysys.errors import Part, StoreError
 from raysys.events import AdUpdate, Target
 from raysys.policy.draw import Draw
@@ -217,7 +216,7 @@ def _targets(targeting: Mapping[Target, list[str]], query: Query) -> bool:
         "item_ids": lambda wanted: place.item_id in wanted,
         "keywords": lambda wanted: bool(words & {w.lower() for w in wanted}),
     }
-    return all(found[name](wanted) for name, wanted in targeting.items() if name in found)
+    return all(found[name](wanted) for name, wanted in targeting.items())
 
 
 def reserve_from(ledger: Ledger, query: Query, missing: set[Part]) -> Reserve:
@@ -228,10 +227,7 @@ def reserve_from(ledger: Ledger, query: Query, missing: set[Part]) -> Reserve:
 
     def reserve(ad: AdUpdate, price_micros: int) -> str | None:
         try:
-            pace = allowance_micros(ad, query.time_ms)
-            if pace is not None and ledger.spent(ad.campaign_id) + price_micros > pace:
-                return None
-            return ledger.reserve(ad, price_micros, query.id)
+            return ledger.reserve(ad, price_micros, query.id, query.time_ms)
         except StoreError:
             missing.add("state")
             return None
