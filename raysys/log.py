@@ -13,7 +13,7 @@ import threading
 import time
 import zlib
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,19 +50,43 @@ class RankingRecord:
     profile_prob: float
     temperature: float
     item_ids: tuple[str, ...]
-    """All candidates (C,)."""
+    """All candidates (C,), in the engine's order: of equal utilities the first goes first."""
     signals: Floats
-    """(C, S) float16, standardized."""
+    """(C, S) float16, standardized, exactly as they were weighed."""
     order: Ints
-    """(K,) candidates in the order shown."""
+    """(K,) candidates from the first position on, whichever page was asked for."""
     propensities: Floats
     """(K,) float64."""
     forced: Any
     """(K,) bool: placed by a rule."""
     degraded: tuple[Part, ...] = ()
+    offset: int = 0
+    """Where the page that was asked for begins in `order`."""
+    dial: float | None = None
+    """The host's `weight`, None where the policy decided."""
+    context: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
+    """(F,) float32 that the policy chose by; (0,) where it was not asked."""
+    terms: Floats = field(default_factory=lambda: np.zeros(0))
+    """(C,) float64 that rules added to the utility; (0,) where none did."""
+    pins: tuple[tuple[int, int], ...] = ()
+    """Position and candidate of each pin."""
+    caps: tuple[tuple[int, int, tuple[int, ...]], ...] = ()
+    """Of each cap: its `max`, its `within`, and the group (C,) of each candidate, -1 in none."""
 
 
-_ARRAYS = {"signals": np.float16, "order": np.int32, "propensities": np.float64, "forced": np.bool_}
+def on_record(signals: Floats) -> Floats:
+    """Signals (C, S) as a record keeps them, float32: what is weighed must be what can be read again."""
+    return np.ascontiguousarray(signals, np.float16).astype(np.float32)
+
+
+_ARRAYS = {
+    "signals": np.float16,
+    "order": np.int32,
+    "propensities": np.float64,
+    "forced": np.bool_,
+    "context": np.float32,
+    "terms": np.float64,
+}
 _NAMES = tuple(RankingRecord.__slots__)
 
 
@@ -78,8 +102,11 @@ def pack(record: RankingRecord) -> bytes:
 def _unpack(body: bytes) -> RankingRecord:
     values = msgspec.msgpack.decode(body)
     for name, kind in _ARRAYS.items():
-        values[name] = np.frombuffer(values[name], dtype=kind)
+        if name in values:
+            values[name] = np.frombuffer(values[name], dtype=kind)
     values["item_ids"], values["degraded"] = tuple(values["item_ids"]), tuple(values["degraded"])
+    values["pins"] = tuple((position, candidate) for position, candidate in values.get("pins", ()))
+    values["caps"] = tuple((most, within, tuple(groups)) for most, within, groups in values.get("caps", ()))
     signals, candidates = values["signals"], len(values["item_ids"])
     values["signals"] = signals.reshape(candidates, len(signals) // max(candidates, 1))
     return RankingRecord(**values)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,9 @@ from raysys.ads.ledger import Ledger
 from raysys.bundle import Bundle
 from raysys.errors import Part
 from raysys.explain import reasons_of
-from raysys.log import RankingRecord, RecordWriter
+from raysys.log import RankingRecord, RecordWriter, on_record
 from raysys.policy.draw import COLDEST, Draw
-from raysys.rules import apply_rules
+from raysys.rules import Ruling, apply_rules
 from raysys.state.open import open_store
 from raysys.state.protocol import StateStore
 from raysys.surfaces.ads import (
@@ -32,6 +33,7 @@ from raysys.surfaces.feed import as_candidates, feed_rows, similar_rows, trendin
 from raysys.surfaces.judge import AD_VALUE, Judge
 from raysys.surfaces.live import Live
 from raysys.surfaces.order import (
+    Valuation,
     order,
     page,
     pointwise,
@@ -92,6 +94,7 @@ class Ranker:
         pool = self._judge.pool(query, candidates, asker, engine=engine)
         choice, value = self._judge.value(query, asker)
         raw, standard = self._judge.predict(query, pool, asker, vector, worth)
+        standard = on_record(standard)
         ordered = order(query, pool, standard, value, self.bundle.settings, self._seed, asker.experts.catalog)
         ranking = Ranking(
             query_id=query.id,
@@ -105,7 +108,7 @@ class Ranker:
             degraded=asker.degraded,
             total=len(pool.rows),
         )
-        self._record(query, pool.candidates.item_ids, standard, value.temperature, ordered.draw, ranking)
+        self._record(query, pool.candidates.item_ids, standard, value, ordered.draw, ordered.ruling, ranking)
         return ranking
 
     def feed(self, query: Query, degraded: Sequence[Part] = ()) -> Ranking:
@@ -169,7 +172,8 @@ class Ranker:
             degraded=asker.degraded,
         )
         names = tuple(ad.ad_id for ad in offers.ads)
-        self._record(query, names, standard, 0.0, as_draw(placed, names), decision)
+        sorted_ = replace(value, temperature=0.0)
+        self._record(query, names, standard, sorted_, as_draw(placed, names), ruling, decision)
         return decision
 
     def _offers(self, query: Query, asker: Asker) -> Offers:
@@ -231,8 +235,9 @@ class Ranker:
         query: Query,
         item_ids: tuple[str, ...],
         signals: Floats,
-        temperature: float,
+        value: Valuation,
         draw: Draw,
+        ruling: Ruling,
         answer: Ranking | Decision,
     ) -> None:
         """Hand what was served to the recorder, which writes it off the request path."""
@@ -251,12 +256,18 @@ class Ranker:
                 policy_id=answer.policy_id,
                 profile=answer.profile,
                 profile_prob=answer.profile_prob,
-                temperature=temperature,
+                temperature=value.temperature,
                 item_ids=item_ids,
                 signals=signals.astype(np.float16),
                 order=draw.order,
                 propensities=draw.propensities,
                 forced=draw.forced,
                 degraded=answer.degraded,
+                offset=query.offset,
+                dial=query.weight,
+                context=value.context,
+                terms=ruling.utility(len(item_ids)) if ruling.terms else np.zeros(0),
+                pins=tuple(ruling.pins.items()),
+                caps=tuple((cap.max, cap.within, tuple(cap.groups.tolist())) for cap in ruling.caps),
             )
         )

@@ -58,6 +58,25 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read.forced.tolist() == [False, True]
 
 
+def test_what_rules_and_the_policy_did_is_read_as_it_was_written(tmp_path: Path) -> None:
+    told = replace(
+        record(1),
+        offset=1,
+        dial=0.7,
+        context=np.array([0.1, 1.0], np.float32),
+        terms=np.array([0.5, 0.0, -2.0]),
+        pins=((0, 2),),
+        caps=((1, 3, (0, -1, 0)),),
+    )
+    writer = RecordWriter(tmp_path)
+    writer.write(told)
+    writer.close()
+    (read,) = read_records(tmp_path)
+    assert (read.offset, read.dial, read.pins, read.caps) == (1, 0.7, ((0, 2),), ((1, 3, (0, -1, 0)),))
+    np.testing.assert_array_equal(read.context, told.context)
+    np.testing.assert_array_equal(read.terms, told.terms)
+
+
 def test_records_are_readable_while_the_writer_is_open(tmp_path: Path) -> None:
     writer = RecordWriter(tmp_path)
     for number in range(100):

@@ -55,7 +55,7 @@ def test_the_order_of_the_candidates_changes_nothing_but_the_engines_say(
     """The engine's scores travel with the items, so any order of sending is the same question."""
     ranker = Ranker(fakes.bundle(), MemoryStore())
     scores = {item: float(n) for n, item in enumerate(ALL)}
-    asked = ask(id=QueryId(query), weight=dial)
+    asked = ask(id=QueryId(query), weight=dial, rules=(Diversify(field="brand", max=2, within=3),))
     rankings = [
         ranker.rank(asked, Candidates(item_ids=ids(*sent), engine_scores=np.array([scores[i] for i in sent])))
         for sent in (ALL, order)

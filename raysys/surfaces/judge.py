@@ -1,6 +1,7 @@
 """The judge: what a bundle makes of candidates, before anything is drawn."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +13,7 @@ from raysys.policy.draw import query_noise
 from raysys.signals import SIGNALS, SignalConstants
 from raysys.surfaces.asker import Asker
 from raysys.surfaces.experts import Chooser, Chosen, Classes, Encoder
-from raysys.surfaces.order import Incumbent, Valuation, engine_only, valuation
+from raysys.surfaces.order import NO_CONTEXT, Incumbent, Valuation, engine_only, valuation
 from raysys.surfaces.pool import Pool, pool_of
 from raysys.surfaces.predict import plain_signals, predict
 from raysys.surfaces.settings import Settings
@@ -73,18 +74,30 @@ class Judge:
 
     def value(self, query: Query, asker: Asker) -> tuple[Chosen, Valuation]:
         """The profile for this context, and what it and the dial make of signals."""
-        policy = self._parts.policy
-        choice: Chosen = Incumbent(policy.weights[0])
-        if "deadline" in asker.missing:
-            return choice, engine_only(len(SIGNALS))
+        late, context = "deadline" in asker.missing, NO_CONTEXT
         try:
-            if "policy" not in asker.missing:
+            if not late and "policy" not in asker.missing:
                 context = context_vector(query, asker.state, self._query_class(query.text))
-                noise = query_noise(self._seed, query.id, self._profiles)
-                choice = policy.choose(context, query.surface, noise)
+            return self.by_context(query, context, late=late)
         except PartError as error:
             asker.missing.add(error.part)
-        return choice, valuation(query, choice, policy.temperature, self._parts.settings)
+            return self.by_context(query, NO_CONTEXT)
+
+    def by_context(self, query: Query, context: Floats, *, late: bool = False) -> tuple[Chosen, Valuation]:
+        """`value` from the context (F,) alone; where it is (0,), the incumbent decides.
+
+        Args:
+            late: past the deadline it is the engine's order.
+        """
+        policy = self._parts.policy
+        choice: Chosen = Incumbent(policy.weights[0])
+        if late:
+            return choice, engine_only(len(SIGNALS))
+        if len(context):
+            noise = query_noise(self._seed, query.id, self._profiles)
+            choice = policy.choose(context, query.surface, noise)
+        value = valuation(query, choice, policy.temperature, self._parts.settings)
+        return choice, replace(value, context=context)
 
     def _query_class(self, text: str) -> QueryClass:
         return "none" if self._parts.classes is None else self._parts.classes.query_class(text)

@@ -1,6 +1,6 @@
 """Value and order: weights from policy and dial, rules, the draw, and the reasons for its outcome."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from raysys.surfaces.pool import Pool
 from raysys.surfaces.settings import Settings, rules_of
 from raysys.types import Floats, Pin, Query, RankedItem
 
+NO_CONTEXT = np.zeros(0, np.float32)
+"""Where the policy was not asked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Valuation:
@@ -25,6 +28,8 @@ class Valuation:
     """Of the draw; a ranking is explored if it is at least COLDEST."""
     pins_only: bool = False
     """At dial 0 neither boosts nor caps change the engine's order."""
+    context: Floats = field(default_factory=lambda: NO_CONTEXT)
+    """(F,) what the policy chose by; (0,) where it was not asked."""
 
 
 @dataclass(frozen=True, slots=True)

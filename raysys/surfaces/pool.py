@@ -12,14 +12,14 @@ from raysys.types import Candidates, Ints, Query
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Candidates that may be shown, with what is known of them."""
+    """Candidates that may be shown, in the engine's order, with what is known of them."""
 
     candidates: Candidates
     rows: Ints
     """(C,) -1 if unknown."""
     fields: Fields
     positions: Ints | None
-    """(C,) the engine's positions; None if the engine has no say."""
+    """(C,) the engine's positions, rising; None if the engine has no say."""
     places: Ints
     """(C,) where each stood among the candidates that were sent."""
 
@@ -37,7 +37,13 @@ def pool_of(
     *,
     engine: bool,
 ) -> Pool:
-    """The candidates that filters let through; `engine` says whether their order has a meaning."""
+    """The candidates that filters let through, in the engine's order.
+
+    In one order, however they were sent: sums over candidates round alike, and a record needs no ties.
+
+    Args:
+        engine: whether the order or the scores of `candidates` have a meaning.
+    """
     rows = catalog.rows(candidates.item_ids)
     fields = Fields(catalog, rows, candidates)
     filters, _ = rules_of(settings, query)
@@ -49,7 +55,9 @@ def pool_of(
         kept &= ~np.isin(rows, catalog.rows(sorted(hidden))) | (rows < 0)
     positions = engine_positions(candidates) if engine else None
     places = np.flatnonzero(kept)
-    if len(places) < len(kept):
+    if positions is not None:
+        places = places[np.argsort(positions[places])]
+    if not np.array_equal(places, np.arange(len(kept))):
         candidates, rows = chosen(candidates, places), rows[places]
         positions = None if positions is None else positions[places]
         fields = Fields(catalog, rows, candidates)
