@@ -150,7 +150,7 @@ def _draw_capped(
     order, odds = np.empty(length, np.int64), np.ones(length)
     forced, barred_before = np.zeros(length, np.bool_), np.zeros(len(values), np.bool_)
     held: dict[int, tuple[int, ...]] = {}
-    windows = [_Window(cap) for cap in caps]
+    windows = [Window(cap) for cap in caps]
     shares = np.exp(values - values.max()) if len(values) else values
     epoch, noisy = 0, values + noise(0) if random else values
     for position in range(length):
@@ -192,7 +192,7 @@ def _share(shares: Floats, values: Floats, allowed: Bools, pick: int) -> float:
     return float(np.exp(values[pick] - np.logaddexp.reduce(values[allowed].astype(np.float64))))
 
 
-class _Window:
+class Window:
     """How many picks of each group stand in the last `within` - 1 positions of a cap."""
 
     def __init__(self, cap: Cap) -> None:
