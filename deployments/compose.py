@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from deployments.http import App, Handler, Reply, Request, Routes
 from deployments.live import LiveBundle
-from deployments.metrics import ASGIApp, Metrics
+from deployments.metrics import ASGIApp
 from deployments.openapi import document
 
 OWN = ("/version", "/health")
@@ -20,7 +20,7 @@ def compose(routes: Routes, live: LiveBundle, *, prefix: str = "", api_keys: Seq
             kept[method, prefix + path] = handler
         elif path == prefix or path.startswith(f"{prefix}/"):
             kept[method, path] = handler
-    metrics = Metrics({path for _, path in kept})
+    metrics = live.meters
     metrics.watch("raysys_bundles_refused", "Bundles refused since the start.", lambda: len(live.refused))
     metrics.watch("raysys_bundle_serves", "1 if a bundle serves.", lambda: float(live.ranker is not None))
     kept["GET", f"{prefix}/metrics"] = metrics.page
@@ -30,7 +30,8 @@ def compose(routes: Routes, live: LiveBundle, *, prefix: str = "", api_keys: Seq
         return Reply(page)
 
     kept["GET", f"{prefix}/openapi.json"] = openapi
-    return metrics.around(App(kept, api_keys=api_keys, open_paths=(f"{prefix}/health",)))
+    app = App(kept, api_keys=api_keys, open_paths=(f"{prefix}/health",), timed=metrics.stage)
+    return metrics.around(app, {path for _, path in kept})
 
 
 def keys_of_environment() -> list[str]:

@@ -2,14 +2,16 @@
 
 import hmac
 import logging
-import time
+import traceback
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from deployments.budget import Watch
 from raysys.errors import DataError, StoreError
 
 MOST_BYTES = 16 << 20
@@ -35,7 +37,7 @@ class Request:
     tail: str
     """What follows the route's prefix, for routes that end in `/`."""
     body: bytes
-    content_type: str
+    watch: Watch = field(default_factory=Watch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,14 @@ Routes = Mapping[tuple[str, str], Handler]
 """By method and path; a path that ends in `/*` matches everything below it."""
 
 
+def _told(level: int, message: str, request_id: str, error: Exception) -> None:
+    """Log where something failed, without what was asked: paths and messages may name a person."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
+    fields = {"request_id": request_id, "error": type(error).__name__, "where": where}
+    log.log(level, "%s: %s", message, fields, extra=fields)
+
+
 def error_reply(status: int, code: str, message: str, field: str = "") -> Reply:
     return Reply({"error": {"code": code, "field": field, "message": message}}, status)
 
@@ -71,9 +81,14 @@ class App:
     """The ASGI callable. Every answer has an `x-request-id`; nothing a client sends is answered with 500."""
 
     def __init__(
-        self, routes: Routes, *, api_keys: Sequence[str] = (), open_paths: Sequence[str] = OPEN_PATHS
+        self,
+        routes: Routes,
+        *,
+        api_keys: Sequence[str] = (),
+        open_paths: Sequence[str] = OPEN_PATHS,
+        timed: Callable[[str, float], None] = lambda stage, seconds: None,
     ) -> None:
-        self._routes, self._open = routes, set(open_paths)
+        self._routes, self._open, self._timed = routes, set(open_paths), timed
         self._keys = [key.encode() for key in api_keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,30 +99,35 @@ class App:
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
         name = headers.get(b"x-request-id", b"").decode("latin-1")[:128] or uuid.uuid4().hex
-        started = time.perf_counter()
+        watch = Watch()
         try:
-            reply = await self._answer(scope, headers, receive)
+            reply = await self._answer(scope, headers, receive, watch)
         except HttpError as error:
             reply = replace(error_reply(error.status, error.code, str(error)), headers=error.headers)
         except DataError as error:
             reply = error_reply(400, "bad_request", str(error), error.field)
         except StoreError as error:
-            log.error("store failed: %s", error, extra={"request_id": name})
+            _told(logging.ERROR, "the store failed", name, error)
             reply = replace(error_reply(503, "store", str(error)), headers=AGAIN)
-        except Exception:  # the boundary of the process: a bug must show as a 500 and in the log
-            log.exception("request %s %s failed", scope["method"], scope["path"], extra={"request_id": name})
+        except Exception as error:  # the boundary of the process: a bug must show as a 500 and in the log
+            _told(logging.ERROR, "a request failed", name, error)
             reply = error_reply(500, "bug", "an error of raysys, not of the request; see the log")
         if reply.status >= 400 and scope["path"] in PLAIN_ERRORS:
             reply = replace(reply, body={"message": reply.body["error"]["message"]})
-        await _send(send, reply, name, time.perf_counter() - started)
+        body = reply.body if isinstance(reply.body, bytes) else _encode(reply.body)
+        self._timed("encode", watch.lap("encode"))
+        await _send(send, reply, body, name, watch)
 
-    async def _answer(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> Reply:
+    async def _answer(
+        self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, watch: Watch
+    ) -> Reply:
         path, method = scope["path"], scope["method"]
         handler, tail = self._match(method, path)
         if path not in self._open:
             self._authorize(headers)
         body = await _body(headers, receive)
-        return await handler(Request(path, tail, body, headers.get(b"content-type", b"").decode("latin-1")))
+        watch.lap("body")
+        return await handler(Request(path, tail, body, watch))
 
     def _match(self, method: str, path: str) -> tuple[Handler, str]:
         if (handler := self._routes.get((method, path))) is not None:
@@ -152,13 +172,13 @@ async def _body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
             return b"".join(parts)
 
 
-async def _send(send: Send, reply: Reply, request_id: str, seconds: float) -> None:
-    body = reply.body if isinstance(reply.body, bytes) else _encode(reply.body)
+async def _send(send: Send, reply: Reply, body: bytes, request_id: str, watch: Watch) -> None:
+    laps = "".join(f", {stage};dur={seconds * 1e3:.3f}" for stage, seconds in watch.laps)
     headers = [
         (b"content-type", reply.content_type.encode()),
         (b"content-length", str(len(body)).encode()),
         (b"x-request-id", request_id.encode("latin-1", "replace")),
-        (b"server-timing", f"total;dur={seconds * 1e3:.3f}".encode()),
+        (b"server-timing", f"total;dur={watch.spent() * 1e3:.3f}{laps}".encode()),
         *((name.encode(), value.encode()) for name, value in reply.headers),
     ]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})

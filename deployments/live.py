@@ -3,8 +3,10 @@
 import logging
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from deployments.metrics import Metrics
 from raysys.bundle import Bundle
 from raysys.errors import RaysysError
 from raysys.log import RecordWriter
@@ -29,6 +31,11 @@ class LiveBundle:
         self.ranker: Ranker | None = None
         self.path: Path | None = None
         self.refused: dict[str, str] = {}
+        self.meters = Metrics()
+        if recorder is not None:
+            for name in ("written", "lost"):
+                read = partial(number, recorder, name)
+                self.meters.watch(f"raysys_records_{name}", f"Ranking records {name}.", read)
 
     def release(self, path: Path) -> threading.Thread:
         """Load `path` in a thread and swap; returns at once and never raises."""
@@ -43,7 +50,7 @@ class LiveBundle:
             if self.path == path:
                 return True
             try:
-                ranker = Ranker(Bundle.load(path), self._store, self._recorder)
+                ranker = Ranker(Bundle.load(path), self._store, self._recorder, watch=self.meters.stage)
                 warm(ranker)
             except Exception as error:  # whatever is wrong with a bundle, the old one must serve on
                 self.refused[str(path)] = f"{type(error).__name__}: {error}"
@@ -70,6 +77,11 @@ class LiveBundle:
                 draft.rename(self._notes / LAST_GOOD)
             except OSError as error:  # the note only helps a later start
                 log.error("the last good bundle could not be noted: %s", error)
+
+
+def number(owner: object, name: str) -> float:
+    """A count that `owner` keeps, for the page of metrics."""
+    return float(getattr(owner, name))
 
 
 def warm(ranker: Ranker) -> None:

@@ -1,7 +1,7 @@
 """The request path: predict, value, order. Read this first."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,9 +51,15 @@ class Ranker:
     """
 
     def __init__(
-        self, bundle: Bundle, store: StateStore, recorder: RecordWriter | None = None, seed: int = 0
+        self,
+        bundle: Bundle,
+        store: StateStore,
+        recorder: RecordWriter | None = None,
+        seed: int = 0,
+        *,
+        watch: Callable[[str, float], None] = lambda stage, seconds: None,
     ) -> None:
-        self.bundle, self._recorder, self._seed = bundle, recorder, seed
+        self.bundle, self._recorder, self._seed, self._watch = bundle, recorder, seed, watch
         self._ledger = Ledger(store)
         experts = Experts(catalog=bundle.catalog, interest=bundle.interest, relevance=bundle.relevance)
         self._live = Live(experts, bundle.encoder, store)
@@ -65,20 +71,26 @@ class Ranker:
         """A ranker of the bundle at `path`; without a store it starts with nobody known."""
         return cls(Bundle.load(Path(path)), open_store("memory:") if store is None else store)
 
+    def meet(self, query: Query, degraded: Sequence[Part] = ()) -> Asker:
+        """Who asks, as of now: all that a ranking reads from the store, and so may have to wait for."""
+        return self._live.asker(query, degraded)
+
     def rank(
         self,
         query: Query,
         candidates: Candidates,
         query_vector: Floats | None = None,
         degraded: Sequence[Part] = (),
+        asker: Asker | None = None,
     ) -> Ranking:
         """Order what the host found: the page of `query.length` from `query.offset`.
 
         Args:
             query_vector: (384,) of the query's text, if the caller has it.
             degraded: parts that the caller has to do without; "deadline" means the engine's order.
+            asker: from `meet`, where the caller has waited for the store already.
         """
-        asker = self._live.asker(query, degraded)
+        asker = self._met(query, degraded, asker)
         return self._answer(query, distinct(candidates), asker, query_vector, engine=True)
 
     def _answer(
@@ -91,10 +103,12 @@ class Ranker:
         engine: bool,
         worth: Mapping[ItemId, float] | None = None,
     ) -> Ranking:
+        started = time.perf_counter()
         pool = self._judge.pool(query, candidates, asker, engine=engine)
         choice, value = self._judge.value(query, asker)
         raw, standard = self._judge.predict(query, pool, asker, vector, worth)
         standard = on_record(standard)
+        predicted = time.perf_counter()
         ordered = order(query, pool, standard, value, self.bundle.settings, self._seed, asker.experts.catalog)
         ranking = Ranking(
             query_id=query.id,
@@ -108,28 +122,37 @@ class Ranker:
             degraded=asker.degraded,
             total=len(pool.rows),
         )
+        self._watch("predict", predicted - started)
+        self._watch("order", time.perf_counter() - predicted)
         self._record(query, pool.candidates.item_ids, standard, value, ordered.draw, ordered.ruling, ranking)
         return ranking
 
-    def feed(self, query: Query, degraded: Sequence[Part] = ()) -> Ranking:
+    def _met(self, query: Query, degraded: Sequence[Part], asker: Asker | None) -> Asker:
+        """`asker`, or whoever asks as of now, without the parts in `degraded`."""
+        if asker is None:
+            return self._live.asker(query, degraded)
+        asker.missing.update(degraded)
+        return asker
+
+    def feed(self, query: Query, degraded: Sequence[Part] = (), asker: Asker | None = None) -> Ranking:
         """A personal feed: what the person may like, buys again, everybody likes, and campaigns."""
-        asker = self._live.asker(query, degraded)
+        asker = self._met(query, degraded, asker)
         worth = self._offers(query, asker).worth()
         surface = self.bundle.settings.of(query.surface)
         rows = feed_rows(asker.experts, asker.person, asker.state, query, surface, worth)
         candidates = as_candidates(asker.experts, rows)
         return self._answer(query, candidates, asker, None, engine=False, worth=worth)
 
-    def similar(self, query: Query, degraded: Sequence[Part] = ()) -> Ranking:
+    def similar(self, query: Query, degraded: Sequence[Part] = (), asker: Asker | None = None) -> Ranking:
         """Items like `query.context.item_id`; their likeness stands in for the engine's order."""
-        asker = self._live.asker(query, degraded)
+        asker = self._met(query, degraded, asker)
         row = int(asker.experts.catalog.rows([query.context.item_id or ""])[0])
         rows = similar_rows(asker.experts, row, self.bundle.settings.of(query.surface).retrieve)
         return self._answer(query, as_candidates(asker.experts, rows), asker, None, engine=True)
 
-    def trending(self, query: Query, degraded: Sequence[Part] = ()) -> Ranking:
+    def trending(self, query: Query, degraded: Sequence[Part] = (), asker: Asker | None = None) -> Ranking:
         """What everybody likes, of `query.context.category` if given, in that order as the engine's."""
-        asker = self._live.asker(query, degraded)
+        asker = self._met(query, degraded, asker)
         length = self.bundle.settings.of(query.surface).retrieve
         rows = trending_rows(asker.experts, query.context.category, length)
         return self._answer(query, as_candidates(asker.experts, rows), asker, None, engine=True)
@@ -176,6 +199,12 @@ class Ranker:
         self._record(query, names, standard, sorted_, as_draw(placed, names), ruling, decision)
         return decision
 
+    def withdraw(self, decision: Decision) -> None:
+        """Give back all that was set aside for a decision that nobody will be shown."""
+        for placement in decision.placements:
+            for ad in placement.items:
+                self._ledger.release(ad.token, ad.campaign_id)
+
     def _offers(self, query: Query, asker: Asker) -> Offers:
         """Ads that may be shown to whoever asks, with what they are worth."""
         ads = eligible(self._live.ads().values(), query, asker)
@@ -187,13 +216,14 @@ class Ranker:
         candidates: Candidates,
         query_vector: Floats | None = None,
         degraded: Sequence[Part] = (),
+        asker: Asker | None = None,
     ) -> Floats:
         """Sigmoid of the utility (C,) of every candidate by itself, 0.0 for a filtered one.
 
         For engines that split lists and merge them by score: nothing is drawn, the engine has
         no say, the profile is always the incumbent, and neighbors do not change a score.
         """
-        asker = self._live.asker(query, degraded)
+        asker = self._met(query, degraded, asker)
         pool = self._judge.pool(query, candidates, asker, engine=False)
         _, standard = self._judge.predict(query, pool, asker, query_vector)
         utility = weighed(standard, pointwise(self.bundle.policy.weights[0]))
@@ -203,18 +233,19 @@ class Ranker:
         scores[pool.places] = 1.0 / (1.0 + np.exp(-np.clip(utility, -500.0, 500.0)))
         return scores
 
-    def rerank(self, text: str, documents: Sequence[str], vector: Floats | None) -> Floats:
+    def rerank(
+        self,
+        text: str,
+        documents: Sequence[str],
+        vector: Floats | None,
+        degraded: Sequence[Part] = (),
+        asker: Asker | None = None,
+    ) -> Floats:
         """Score (C,) in (0, 1) of each document for the query `text`, each by itself."""
-        query = Query(
-            id=QueryId("rerank"),
-            surface="search",
-            time_ms=int(time.time() * 1000),
-            length=len(documents),
-            text=text,
-        )
-        nameless = Candidates(item_ids=(ItemId(""),) * len(documents), texts=dict(enumerate(documents)))
-        degraded: tuple[Part, ...] = ("encoder",) if vector is None else ()
-        return self.score(query, nameless, vector, degraded)
+        query = nameless(text, len(documents))
+        sent = Candidates(item_ids=(ItemId(""),) * len(documents), texts=dict(enumerate(documents)))
+        without: tuple[Part, ...] = ("encoder",) if vector is None else ()
+        return self.score(query, sent, vector, (*degraded, *without), asker)
 
     def encode(self, text: str) -> Floats | None:
         """The vector (384,) of a text, None if the bundle has no encoder; takes milliseconds unless cached.
@@ -271,3 +302,9 @@ class Ranker:
                 caps=tuple((cap.max, cap.within, tuple(cap.groups.tolist())) for cap in ruling.caps),
             )
         )
+
+
+def nameless(text: str, length: int) -> Query:
+    """A question that nobody in particular asks of documents that are no items."""
+    now_ms = int(time.time() * 1000)
+    return Query(id=QueryId("rerank"), surface="search", time_ms=now_ms, length=length, text=text)

@@ -226,6 +226,8 @@ def reserve_from(ledger: Ledger, query: Query, missing: set[Part]) -> Reserve:
     """
 
     def reserve(ad: AdUpdate, price_micros: int) -> str | None:
+        if "state" in missing:
+            return None
         try:
             return ledger.reserve(ad, price_micros, query.id, query.time_ms)
         except StoreError:

@@ -28,7 +28,8 @@ class Live:
         self._experts, self._encoder, self._store = replace(experts, interest=interest), encoder, store
         self._ads: Mapping[str, AdUpdate] = {}
         self._version = 0
-        self._lock = threading.Lock()
+        self._changing, self._lock = threading.Lock(), threading.Lock()
+        """Of the experts, and of the people: nobody who only looks waits for a store that hangs."""
         self._people: OrderedDict[tuple[Key | None, int, int, int, bool], Person] = OrderedDict()
 
     def asker(self, query: Query, degraded: Sequence[Part]) -> Asker:
@@ -42,7 +43,7 @@ class Live:
     def experts(self, missing: set[Part]) -> Experts:
         """The experts with every acknowledged item event applied; one cheap read when none is new."""
         try:
-            if self._store.items_version() != self._version:
+            if "state" not in missing and self._store.items_version() != self._version:
                 self._catch_up()
         except StoreError:
             missing.add("state")
@@ -86,7 +87,7 @@ class Live:
 
     def _catch_up(self) -> None:
         """Apply what is new in the store to catalog and interest model at once."""
-        with self._lock:
+        with self._changing:
             version = self._store.items_version()
             if version == self._version:
                 return
@@ -112,7 +113,8 @@ class Live:
         old = self._experts
         interest = old.interest.with_items(catalog) if retold and old.interest is not None else old.interest
         self._experts = replace(old, catalog=catalog, interest=interest, serial=old.serial + 1)
-        self._people.clear()
+        with self._lock:
+            self._people.clear()
 
     def _encode_late(self, updates: Sequence[ItemUpdate]) -> None:
         """Give many new texts their vectors without holding up a request, then swap once."""
@@ -121,7 +123,7 @@ class Live:
         catalog = self._experts.catalog
         rows = [row for row in catalog.rows([u.item_id for u in updates if _tells(u)]).tolist() if row >= 0]
         vectors = dict(zip(rows, self._encoder.encode([catalog.text(row) for row in rows]), strict=True))
-        with self._lock:
+        with self._changing:
             self._install(self._experts.catalog.with_vectors(vectors), retold=True)
 
 
