@@ -154,6 +154,9 @@ class FakePolicy(Folder):
         profile = int(np.argmax(noise))
         return FakeChoice(profile, 0.5, self.weights[profile])
 
+    def probs(self, context: Floats, surface: Surface) -> Floats:
+        return np.full(2, 0.5)
+
 
 class FakeResponse(Folder):
     """Everybody responds to everything one time in ten."""

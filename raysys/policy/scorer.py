@@ -23,6 +23,11 @@ class Choice:
     """(S,) weights of the signals."""
 
 
+def _softmax(logits: Floats) -> Floats:
+    shifted = np.exp(logits - logits.max())
+    return np.asarray(shifted / shifted.sum())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """Chooses one of A profiles for a context; profile 0 is the incumbent."""
@@ -84,10 +89,16 @@ class Policy:
             surface: where the ranking will be shown; limits the profiles.
             noise: (A,) standard Gumbel noise that belongs to the query; zeros choose the likeliest.
         """
-        logits = np.where(self.allowed[SURFACES.index(surface)], self.logits(context), -np.inf)
-        shifted = np.exp(logits - logits.max())
+        logits = self._allowed_logits(context, surface)
         profile = int(np.argmax(logits + noise))
-        return Choice(profile, float(shifted[profile] / shifted.sum()), self.weights[profile])
+        return Choice(profile, float(_softmax(logits)[profile]), self.weights[profile])
+
+    def probs(self, context: Floats, surface: Surface) -> Floats:
+        """Odds (A,) of choosing each profile for the context (F,); 0 for one not allowed."""
+        return _softmax(self._allowed_logits(context, surface))
+
+    def _allowed_logits(self, context: Floats, surface: Surface) -> Floats:
+        return np.where(self.allowed[SURFACES.index(surface)], self.logits(context), -np.inf)
 
     def save(self, folder: Path) -> None:
         """Write the policy's arrays into `folder`, which must not exist yet."""

@@ -9,7 +9,7 @@ from raysys.errors import ConfigError
 from raysys.policy.context import CONTEXT, context_vector
 from raysys.policy.scorer import Policy
 from raysys.state.protocol import State
-from raysys.types import DAY_MS, Query, QueryId
+from raysys.types import DAY_MS, SURFACES, Query, QueryId
 
 SIGNALS = ("engine", "interest")
 QUERY = Query(id=QueryId("q"), surface="search", time_ms=10 * DAY_MS, length=10, channel="app")
@@ -72,3 +72,15 @@ def test_an_unknown_user_has_an_empty_summary_and_a_known_one_has_not() -> None:
 def test_weights_that_do_not_fit_the_signals_are_refused() -> None:
     with pytest.raises(ConfigError, match="expected \\(A, 2\\)"):
         Policy.constant(SIGNALS, np.ones(3), 0.0)
+
+
+def test_the_odds_of_all_profiles_are_those_of_each_choice() -> None:
+    rng = np.random.default_rng(4)
+    policy = learned(rng)
+    context = context_vector(QUERY, None, "head")
+    for surface in SURFACES:
+        probs = policy.probs(context, surface)
+        assert probs.sum() == pytest.approx(1.0)
+        for _ in range(20):
+            choice = policy.choose(context, surface, rng.gumbel(size=3))
+            assert probs[choice.profile] == choice.prob
