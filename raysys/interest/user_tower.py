@@ -1,0 +1,103 @@
+"""A user's vector from the history: a causal transformer whose places are known by distance alone."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from raysys.events import KINDS
+from raysys.interest.sequences import GAP_BUCKETS
+
+
+class Block(nn.Module):
+    """Causal attention with ALiBi (Press et al. 2022) and a feed-forward layer, each after a LayerNorm."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.before = nn.LayerNorm(width)
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+        self.between = nn.LayerNorm(width)
+        self.feed = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, x: Tensor, mask: Tensor, place: Tensor | None = None) -> Tensor:
+        """The next layer of `x` (B, L, D), or of its flat places (P,) alone, then (P, D)."""
+        size, length, width = x.shape
+        normed = self.before(x)
+        query = self._split(self.query(normed))
+        key, value = self.key_value(normed).chunk(2, dim=-1)
+        seen = F.scaled_dot_product_attention(query, self._split(key), self._split(value), attn_mask=mask)
+        seen = seen.transpose(1, 2).reshape(size, length, width)
+        if place is not None:
+            x, seen = x.reshape(-1, width)[place], seen.reshape(-1, width)[place]
+        x = x + F.dropout(self.out(seen), self.dropout, self.training)
+        fed: Tensor = self.feed(self.between(x))
+        return x + F.dropout(fed, self.dropout, self.training)
+
+    def last(self, x: Tensor, mask: Tensor) -> Tensor:
+        """The next layer (B, D) at the last place alone, with the work of that place alone."""
+        size, _, width = x.shape
+        normed = self.before(x)
+        query = self._split(self.query(normed[:, -1:]))
+        key, value = self.key_value(normed).chunk(2, dim=-1)
+        mask = mask[:, :, -1:]
+        seen = F.scaled_dot_product_attention(query, self._split(key), self._split(value), attn_mask=mask)
+        x = x[:, -1] + self.out(seen.transpose(1, 2).reshape(size, width))
+        fed: Tensor = self.feed(self.between(x))
+        return x + fed
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(B, L, D) to (B, heads, L, D / heads)."""
+        return x.reshape(x.shape[0], -1, self.heads, x.shape[-1] // self.heads).transpose(1, 2)
+
+
+class UserTower(nn.Module):
+    """The vector of a user from item vectors, kinds and gaps of the history, oldest first."""
+
+    slopes: Tensor
+
+    def __init__(self, width: int, blocks: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.kind = nn.Embedding(len(KINDS), width)
+        self.gap = nn.Embedding(GAP_BUCKETS, width)
+        self.first = nn.LayerNorm(width)
+        self.blocks = nn.ModuleList([Block(width, heads, dropout) for _ in range(blocks)])
+        self.norm = nn.LayerNorm(width)
+        self.out = nn.Linear(width, width)
+        slopes = [2.0 ** (-8.0 * (head + 1) / heads) for head in range(heads)]
+        self.register_buffer("slopes", torch.tensor(slopes), persistent=False)
+        nn.init.normal_(self.kind.weight, std=0.02)
+        nn.init.normal_(self.gap.weight, std=0.02)
+
+    def forward(self, vectors: Tensor, kinds: Tensor, gaps: Tensor, place: Tensor) -> Tensor:
+        """User vectors (P, D) as of the flat places (P,) of windows (B, L).
+
+        A place sees what is before it and itself, so padding belongs on the right.
+        """
+        x, mask = self._start(vectors, kinds, gaps)
+        for number, block in enumerate(self.blocks, start=1):
+            x = block(x, mask, place if number == len(self.blocks) else None)
+        out: Tensor = self.out(self.norm(x))
+        return out
+
+    def last(self, vectors: Tensor, kinds: Tensor, gaps: Tensor) -> Tensor:
+        """User vectors (B, D) after the last place of histories of equal length."""
+        x, mask = self._start(vectors, kinds, gaps)
+        for block in self.blocks[:-1]:
+            x = block(x, mask)
+        final = self.blocks[-1]
+        assert isinstance(final, Block)
+        out: Tensor = self.out(self.norm(final.last(x, mask)))
+        return out
+
+    def _start(self, vectors: Tensor, kinds: Tensor, gaps: Tensor) -> tuple[Tensor, Tensor]:
+        """The first layer (B, L, D) and what attention adds to its logits (1, heads, L, L)."""
+        scale = vectors.shape[-1] ** 0.5
+        x = self.first(vectors * scale + self.kind(kinds) + self.gap(gaps))
+        x = F.dropout(x, self.dropout, self.training)
+        steps = torch.arange(vectors.shape[1], device=vectors.device)
+        ago = (steps[:, None] - steps[None, :]).to(x.dtype)  # (L, L)
+        mask = -self.slopes[:, None, None] * ago
+        return x, mask.masked_fill(ago < 0, float("-inf")).unsqueeze(0)
