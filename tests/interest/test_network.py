@@ -1,0 +1,295 @@
+"""The network: what it may see, what its loss is, and that fitting learns, resumes and repeats."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from raysys.catalog import Catalog
+from raysys.errors import BundleError, ConfigError, DataError
+from raysys.events import KINDS
+from raysys.interest.content import CATEGORY_BUCKETS, Content, code, prefixes
+from raysys.interest.initial import identity_vectors
+from raysys.interest.interactions import Interactions
+from raysys.interest.loss import softmax_loss
+from raysys.interest.network import InterestNetwork, NetworkConfig
+from raysys.interest.questions import Questions
+from raysys.interest.sequences import Batch, Sequences, batched, gap_buckets, windows
+from raysys.interest.train import fit_network
+from raysys.types import DAY_MS
+from tests.fakes import shop
+
+PURCHASE, HIDE = KINDS.index("purchase"), KINDS.index("hide")
+SMALL = NetworkConfig(width=16, blocks=2, heads=2, dropout=0.0, batch_tokens=256, learning_rate=0.01)
+
+
+def log(deeds: list[tuple[int, int, float]], kind: int = PURCHASE) -> Interactions:
+    """Interactions of (user, row, day)."""
+    deeds = sorted(deeds, key=lambda deed: deed[2])
+    user, row, day = (np.array(column) for column in zip(*deeds, strict=True))
+    time_ms = (day * DAY_MS).astype(np.int64)
+    return Interactions(user=user, row=row, kind=np.full(len(user), kind), time_ms=time_ms)
+
+
+def rounds(users: int = 24, days: int = 12, items: int = 12) -> Interactions:
+    """Everybody buys two items a day, and the next two in a circle on the next day."""
+    deeds = [
+        (user, (2 * (day + user) + one) % items, float(day))
+        for user in range(users)
+        for day in range(days)
+        for one in range(2)
+    ]
+    return log(deeds)
+
+
+@given(
+    deeds=st.lists(
+        st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(0, 40)), min_size=1, max_size=60
+    ),
+    length=st.integers(1, 7),
+    seed=st.integers(0, 99),
+)
+def test_windows_cover_every_event_once_and_never_mix_users(
+    deeds: list[tuple[int, int, int]], length: int, seed: int
+) -> None:
+    sequences = Sequences.of(log([(u, r, h / 4) for u, r, h in deeds]))
+    rng = np.random.default_rng(seed)
+    bounds = windows(sequences, length, rng)
+    inside = [np.arange(low, high) for low, high in bounds]
+    assert sorted(np.concatenate(inside).tolist()) == list(range(len(deeds)))
+    assert all(len(piece) <= length and len(set(sequences.user[piece])) == 1 for piece in inside)
+    grouped = np.concatenate(list(batched(bounds, 16, rng)))
+    assert sorted(map(tuple, grouped.tolist())) == sorted(map(tuple, bounds.tolist()))
+
+
+def test_after_the_last_event_of_a_day_all_items_of_the_next_day_are_asked() -> None:
+    events = log([(0, 1, 0.1), (0, 2, 0.2), (0, 3, 4.1), (0, 4, 4.2), (0, 5, 4.3), (0, 6, 9.0)])
+    sequences = Sequences.of(events)
+    batch = Batch.of(sequences, np.array([[0, 6]]), np.ones(6, np.bool_), 1.0)
+    assert batch.place.tolist() == [1, 4]
+    assert batch.at.tolist() == [0, 0, 0, 1]
+    assert batch.target.tolist() == [3, 4, 5, 6]
+    np.testing.assert_allclose(batch.weight, [1 / 6, 1 / 6, 1 / 6, 1 / 2])
+
+
+def test_without_a_day_share_every_event_asks_for_the_next_one_and_no_hide_is_wanted() -> None:
+    sequences = Sequences.of(log([(0, 1, 0.0), (0, 2, 1.0), (0, 3, 2.0), (1, 9, 0.0)]))
+    wanted = np.array([True, True, False, True])
+    batch = Batch.of(sequences, np.array([[0, 3], [3, 4]]), wanted, 0.0)
+    assert batch.place[batch.at].tolist() == [0]
+    assert batch.target.tolist() == [2]
+    assert batch.row.tolist() == [[1, 2, 3], [9, 0, 0]]
+
+
+def test_targets_may_lie_behind_the_end_of_a_window() -> None:
+    sequences = Sequences.of(log([(0, 1, 0.0), (0, 2, 1.0), (0, 3, 2.0)]))
+    batch = Batch.of(sequences, np.array([[0, 1]]), np.ones(3, np.bool_), 1.0)
+    assert batch.target.tolist() == [2]
+
+
+def test_gaps_reach_to_the_next_event_and_from_the_last_one_to_now() -> None:
+    day = DAY_MS
+    assert gap_buckets(np.array([0, 0, 60_000]), 60_000 + day).tolist() == [0, 2, 20]
+    assert gap_buckets(np.array([5]), 0).tolist() == [0]  # a clock that runs ahead
+    assert gap_buckets(np.array([0]), 10_000 * day).tolist() == [39]
+
+
+@given(
+    seed=st.integers(0, 2**31 - 1),
+    users=st.integers(1, 9),
+    items=st.integers(2, 30),
+    smoothing=st.sampled_from([0.0, 0.1]),
+)
+@settings(max_examples=25)
+def test_the_chunked_loss_and_gradient_equal_the_plain_ones(
+    seed: int, users: int, items: int, smoothing: float
+) -> None:
+    torch.manual_seed(seed)
+    at = torch.sort(torch.randint(0, users, (7,))).values
+    target, weight = torch.randint(0, items, (7,)), torch.rand(7)
+    pair = [torch.randn(users, 5, requires_grad=True), torch.randn(items, 5, requires_grad=True)]
+    other = [tensor.detach().clone().requires_grad_() for tensor in pair]
+    loss = softmax_loss(pair[0], pair[1], at, target, weight, smoothing=smoothing)
+    log_probs = torch.log_softmax(other[0] @ other[1].T, 1)[at]
+    told = log_probs.gather(1, target[:, None])[:, 0]
+    plain = -(weight * ((1 - smoothing) * told + smoothing * log_probs.mean(1))).sum()
+    (2.0 * loss).backward()
+    (2.0 * plain).backward()
+    torch.testing.assert_close(loss, plain)
+    for mine, its in zip(pair, other, strict=True):
+        torch.testing.assert_close(mine.grad, its.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_more_rows_than_one_chunk_make_no_difference() -> None:
+    torch.manual_seed(0)
+    users, items = torch.randn(600, 4), torch.randn(9, 4)
+    at = torch.arange(600)
+    target, weight = torch.randint(0, 9, (600,)), torch.full((600,), 1 / 600)
+    plain = torch.nn.functional.cross_entropy(users @ items.T, target)
+    torch.testing.assert_close(softmax_loss(users, items, at, target, weight), plain)
+
+
+def test_the_sampled_softmax_estimates_the_sum_over_all_items() -> None:
+    """e^loss is (sum of all) / (own), linear in the sample, so its mean over many samples is exact."""
+    rng = np.random.default_rng(0)
+    torch.manual_seed(0)
+    user, items = torch.randn(1, 4), torch.randn(50, 4)
+    own = torch.tensor([7])
+    full = torch.exp(softmax_loss(user, items, torch.tensor([0]), own, torch.ones(1))).item()
+    chance = 0.3
+    found = []
+    for _ in range(3_000):
+        kept = np.flatnonzero((rng.random(50) < chance) | (np.arange(50) == 7))
+        place = torch.tensor([int(np.searchsorted(kept, 7))])
+        log_prob = torch.full((len(kept),), float(np.log(chance)))
+        sampled = items[torch.from_numpy(kept)]
+        loss = softmax_loss(user, sampled, torch.tensor([0]), place, torch.ones(1), log_prob=log_prob)
+        found.append(np.exp(loss.item()))
+    assert np.mean(found) == pytest.approx(full, rel=0.05)
+
+
+def test_a_user_vector_sees_nothing_that_comes_later_and_no_neighbor() -> None:
+    torch.manual_seed(0)
+    model = InterestNetwork(12, SMALL).eval()
+    row = torch.randint(0, 12, (3, 9))
+    kind, gap = torch.randint(0, 8, (3, 9)), torch.randint(0, 40, (3, 9))
+    vectors = torch.randn(12, 16)
+    both = model.user_vectors(vectors, row, kind, gap, torch.tensor([4, 9 + 8]))
+    cut = (part[:1, :5] for part in (row, kind, gap))
+    alone = model.user_vectors(vectors, *cut, torch.tensor([4]))
+    torch.testing.assert_close(both[:1], alone)
+    whole = model.user.last(vectors[row[1:2]], kind[1:2], gap[1:2])
+    torch.testing.assert_close(both[1:], whole)
+
+
+def test_a_hidden_part_of_an_item_changes_nothing_but_its_own_share() -> None:
+    torch.manual_seed(0)
+    model = InterestNetwork(12, SMALL).eval()
+    model.describe(Content.of(shop(12)))
+    known, unknown = model.known.clone().fill_(1.0), model.known.clone()
+    model.known.copy_(unknown)
+    without = model.item_vectors()
+    with torch.no_grad():
+        model.identity.weight.add_(1.0)
+    torch.testing.assert_close(model.item_vectors(), without)  # nobody knows these items
+    model.known.copy_(known)
+    assert not torch.allclose(model.item_vectors(), without)
+
+
+def test_the_svd_start_puts_items_together_that_are_bought_together() -> None:
+    rng = np.random.default_rng(0)
+    deeds = [
+        (user, int(rng.integers(0, 10)) + 10 * (user % 2), float(day))
+        for user in range(40)
+        for day in range(20)
+    ]
+    found = identity_vectors(Sequences.of(log(deeds)), 21, 4, seed=0)
+    unit = found / np.linalg.norm(found, axis=1, keepdims=True)
+    alike = unit[:20] @ unit[:20].T
+    assert alike[:10, :10].mean() > alike[:10, 10:].mean() + 0.5
+    assert found.std() == pytest.approx(0.05, rel=0.2)
+    assert np.abs(found[20]).max() > 0  # an item that never met another one
+
+
+@pytest.mark.parametrize("day_share", [0.0, 1.0])
+@pytest.mark.parametrize("full_softmax", [100, 1])
+def test_fitting_learns_what_comes_next(day_share: float, full_softmax: int) -> None:
+    events = rounds()
+    config = dataclasses.replace(
+        SMALL, epochs=25, day_share=day_share, full_softmax=full_softmax, negatives=6, patience=25
+    )
+    before, after = events.before(10 * DAY_MS), events.since(10 * DAY_MS)
+    reports = list(fit_network(before, shop(12), config, after, device="cpu"))
+    assert reports[-1].loss < reports[0].loss
+    assert reports[0].events == len(before)
+    assert max(report.ndcg for report in reports) > 0.9  # by chance it is below 0.4
+
+
+def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
+    config = dataclasses.replace(SMALL, epochs=3, dropout=0.3, patience=9)
+    events = rounds()
+    before, after = events.before(10 * DAY_MS), events.since(10 * DAY_MS)
+    whole = fit_network(before, shop(12), config, after, device="cpu")
+    curve = [report.loss for report in whole]
+    first = fit_network(before, shop(12), config, after, device="cpu")
+    next(iter(first))
+    first.save(tmp_path / "checkpoint.pt")
+    second = fit_network(before, shop(12), config, after, device="cpu")
+    second.resume(tmp_path / "checkpoint.pt")
+    assert [report.epoch for report in second] == [2, 3]
+    assert [report.loss for report in second.reports] == curve
+    for name, value in whole.model.state_dict().items():
+        torch.testing.assert_close(second.model.state_dict()[name], value, rtol=0, atol=0)
+    other = fit_network(before, shop(12), dataclasses.replace(config, dropout=0.1), after, device="cpu")
+    with pytest.raises(BundleError, match=r"other \['dropout'\]"):
+        other.resume(tmp_path / "checkpoint.pt")
+
+
+def test_fitting_stops_when_validation_no_longer_improves_and_keeps_the_best() -> None:
+    events = rounds(users=6, days=6)
+    config = dataclasses.replace(SMALL, epochs=50, patience=3)
+    # everybody now buys what nobody ever bought: nothing can be learned for it
+    after = log([(user, 11 if user % 2 else 5, 7.0) for user in range(6)])
+    before = events.where((events.row != 11) & (events.row != 5))
+    training = fit_network(before, shop(12), config, after, device="cpu")
+    curve = [report.ndcg for report in training]
+    assert len(curve) == int(np.argmax(curve)) + 1 + 3
+    assert training._questions is not None
+    assert training._questions.ndcg(training.model) == pytest.approx(max(curve))
+
+
+def test_questions_ask_for_the_first_day_after_the_log_and_count_each_item_once() -> None:
+    before = log([(0, 1, 0.0), (0, 2, 1.0), (0, 3, 2.0), (7, 4, 0.0)])
+    after = log([(0, 5, 4.1), (0, 5, 4.2), (0, 6, 4.3), (0, 7, 5.5), (9, 1, 4.0)])
+    questions = Questions.of(before, after, dataclasses.replace(SMALL, history_length=2))
+    assert questions.users.tolist() == [0]
+    assert questions.row.tolist() == [[2, 3]]
+    assert [rows.tolist() for rows in questions.truth] == [[5, 6]]
+    scores = np.zeros((1, 12))
+    scores[0, [5, 1, 6]] = 3.0, 2.0, 1.0
+    best = 1.0 + 1.0 / np.log2(3)
+    assert questions.judge(scores).tolist() == [pytest.approx((1.0 + 1.0 / np.log2(4)) / best)]
+
+
+def test_items_that_nobody_touched_are_not_pushed_down_by_the_softmax() -> None:
+    events = rounds(items=10)  # items 10 and 11 of the shop were never seen
+    training = fit_network(events, shop(12), SMALL, device="cpu")
+    assert training.model.known.tolist() == [1.0] * 10 + [0.0] * 2
+    choice, log_prob = training._choice(torch.tensor([3]), np.random.default_rng(0))
+    assert log_prob is None
+    assert choice.tolist() == list(range(10))
+
+
+def test_a_log_without_a_target_is_refused() -> None:
+    with pytest.raises(DataError, match="none of the 2 interactions is one of targets"):
+        fit_network(log([(0, 1, 0.0), (0, 2, 1.0)], kind=HIDE), shop(12), SMALL)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("width", 0, "width is 0"),
+        ("dropout", 1.0, "dropout is 1.0"),
+        ("heads", 3, "multiple of heads"),
+        ("history_length", 101, "a state keeps 100"),
+        ("learning_rate", 0.0, "learning_rate is 0.0"),
+        ("targets", ("smile",), "targets are"),
+    ],
+)
+def test_a_config_out_of_range_is_refused(field: str, value: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(SMALL, **{field: value})
+
+
+def test_codes_are_the_same_everywhere_and_exist_for_what_was_never_seen() -> None:
+    assert prefixes("a/b//c/d/e") == ["a", "a/b", "a/b/c", "a/b/c/d"]
+    assert code("", 10) == 0
+    assert code("Grocery/Milk", CATEGORY_BUCKETS) == code("grocery/milk", CATEGORY_BUCKETS) == 4207
+    content = Content.of(shop(4), first=3)
+    assert len(content) == 1
+    assert content.log_price.tolist() == [pytest.approx(np.log(4_000_000))]
+    assert len(Content.of(Catalog.empty())) == 0
