@@ -1,0 +1,131 @@
+"""The exported network in a replica: item vectors and user vectors with ONNX Runtime, one thread."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+
+from raysys.catalog import Catalog
+from raysys.errors import BundleError, PartError
+from raysys.interest.content import Content
+from raysys.interest.sequences import gap_buckets
+from raysys.types import Bools, Floats, Ints
+
+USER, ITEM = "user_encoder.onnx", "item_tower.onnx"
+IDENTITY, KNOWN, CONFIG = "identity.npy", "known.npy", "network.json"
+ITEMS = 1024
+"""Items that the tower reads at once."""
+
+
+class UserEncoder:
+    """User vectors from histories and item vectors from a catalog; a score is their product.
+
+    Rows of the catalog that the network was fitted on have an identity; rows beyond them, and
+    those nobody had touched, are known by their content.
+    """
+
+    def __init__(
+        self, user: bytes, item: bytes, identity: Floats, known: Bools, config: dict[str, Any]
+    ) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self._user, self._item = (
+            onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            for model in (user, item)
+        )
+        self._files = (user, item)
+        self._identity, self._known, self._config = identity, known, config
+        self.width: int = int(config["width"])
+        """D."""
+        self.history_length: int = int(config["history_length"])
+        """H, the latest interactions that are read."""
+
+    @property
+    def size(self) -> int:
+        """How many items the network was fitted on."""
+        return len(self._known)
+
+    def item_vectors(self, catalog: Catalog, first: int = 0) -> Floats:
+        """Vectors (I - first, D) float32 of the catalog's rows from `first` on.
+
+        The first `size` rows must be the items of the catalog that the network was fitted on.
+        """
+        content = Content.of(catalog, first)
+        known = np.zeros(len(content), np.float32)
+        identity = np.zeros((len(content), self.width), np.float32)
+        old = max(min(self.size - first, len(content)), 0)
+        known[:old] = self._known[first : first + old]
+        identity[:old] = self._identity[first : first + old]
+        found = np.zeros((len(content), self.width), np.float32)
+        for low in range(0, len(content), ITEMS):
+            part = slice(low, low + ITEMS)
+            given = {
+                "text": content.text[part],
+                "category": content.category[part],
+                "brand": content.brand[part],
+                "log_price": content.log_price[part],
+                "identity": identity[part],
+                "known": known[part],
+            }
+            found[part] = _run(self._item, given)
+        return found
+
+    def user_vector(
+        self, rows: Ints, kinds: Ints, times_ms: Ints, item_vectors: Floats, now_ms: int
+    ) -> Floats:
+        """Vector (D,) float32 of a user; zero for somebody without a history.
+
+        Args:
+            rows: (n,) catalog rows of the history, oldest first; -1, an unknown item, is passed over.
+            kinds: (n,) index into events.KINDS.
+            times_ms: (n,).
+            item_vectors: (I, D) from `item_vectors`.
+            now_ms: the moment of asking.
+
+        Raises:
+            PartError: the network failed.
+        """
+        rows = np.asarray(rows, np.int64)
+        kept = np.flatnonzero(rows >= 0)[-self.history_length :]
+        if not len(kept):
+            return np.zeros(self.width, np.float32)
+        gaps = gap_buckets(np.asarray(times_ms, np.int64)[kept], now_ms)
+        given = {
+            "vectors": item_vectors[rows[kept]][None],
+            "kinds": np.asarray(kinds, np.int64)[kept][None],
+            "gaps": gaps[None],
+        }
+        return np.asarray(_run(self._user, given)[0])
+
+    def save(self, folder: Path) -> None:
+        """Write into `folder`, which must not exist yet."""
+        folder.mkdir(parents=True)
+        for name, content in zip((USER, ITEM), self._files, strict=True):
+            (folder / name).write_bytes(content)
+        np.save(folder / IDENTITY, self._identity, allow_pickle=False)
+        np.save(folder / KNOWN, self._known, allow_pickle=False)
+        (folder / CONFIG).write_bytes(msgspec.json.format(msgspec.json.encode(self._config)))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `export_network` or `save` wrote; the identities stay on disk, memory-mapped."""
+        try:
+            return cls(
+                (folder / USER).read_bytes(),
+                (folder / ITEM).read_bytes(),
+                np.load(folder / IDENTITY, "r", allow_pickle=False),
+                np.load(folder / KNOWN, "r", allow_pickle=False),
+                msgspec.json.decode((folder / CONFIG).read_bytes()),
+            )
+        except (OSError, ValueError, msgspec.DecodeError) as error:
+            raise BundleError(f"network {folder}: {error}; export it again") from error
+
+
+def _run(session: Any, given: dict[str, Any]) -> Floats:
+    try:
+        return np.asarray(session.run(None, given)[0], np.float32)
+    except Exception as error:  # ONNX Runtime has no public base class of its errors
+        raise PartError("interest", f"the interest network failed: {error}") from error

@@ -1,0 +1,213 @@
+"""The exported network: equal to torch, equal online and offline, and sensible for what is new."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raysys.catalog import Catalog
+from raysys.errors import BundleError
+from raysys.events import KINDS, Interaction
+from raysys.interest.encoder import UserEncoder
+from raysys.interest.export import export_network
+from raysys.interest.interactions import Interactions
+from raysys.interest.network import InterestNetwork, NetworkConfig
+from raysys.interest.questions import Questions
+from raysys.interest.train import fit_network
+from raysys.state.fold import fold_all
+from raysys.types import DAY_MS
+from tests.fakes import encode_texts, item, shop
+
+CONFIG = NetworkConfig(width=16, epochs=2, batch_tokens=256, dropout=0.1)
+ITEMS = 30
+
+
+def deeds(seed: int = 0, users: int = 8, count: int = 150) -> Interactions:
+    """Random interactions of all kinds, the last two items never among them."""
+    rng = np.random.default_rng(seed)
+    size = users * count
+    return Interactions(
+        user=rng.integers(0, users, size),
+        row=rng.integers(0, ITEMS - 2, size),
+        kind=rng.integers(0, len(KINDS), size),
+        time_ms=np.sort(rng.integers(0, 200 * DAY_MS, size)),
+    )
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    return shop(ITEMS)
+
+
+@pytest.fixture(scope="module")
+def model(catalog: Catalog) -> InterestNetwork:
+    training = fit_network(deeds(), catalog, CONFIG, device="cpu")
+    list(training)
+    return training.model
+
+
+@pytest.fixture(scope="module")
+def folder(model: InterestNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_network(model, tmp_path_factory.mktemp("network") / "out")
+
+
+@pytest.fixture(scope="module")
+def encoder(folder: Path) -> UserEncoder:
+    return UserEncoder.load(folder)
+
+
+def test_item_vectors_equal_those_of_torch(
+    encoder: UserEncoder, model: InterestNetwork, catalog: Catalog
+) -> None:
+    with torch.no_grad():
+        plain = model.item_vectors().numpy()
+    np.testing.assert_allclose(encoder.item_vectors(catalog), plain, atol=1e-5)
+    np.testing.assert_allclose(encoder.item_vectors(catalog, first=20), plain[20:], atol=1e-5)
+
+
+def test_user_vectors_equal_those_of_torch_at_every_length(
+    encoder: UserEncoder, model: InterestNetwork, catalog: Catalog
+) -> None:
+    """Torch reads all histories in one padded batch, the encoder one at a time."""
+    before = deeds().before(100 * DAY_MS)
+    short = before.where((before.user > 3) | (before.time_ms < 3 * DAY_MS))
+    after = deeds().since(100 * DAY_MS)
+    questions = Questions.of(short, after, CONFIG)
+    assert len(set(questions.length.tolist())) > 2
+    vectors = encoder.item_vectors(catalog)
+    place = torch.from_numpy(np.arange(len(questions)) * 100 + questions.length - 1)
+    columns = (torch.from_numpy(c) for c in (questions.row, questions.kind, questions.gap))
+    with torch.no_grad():
+        plain = model.user_vectors(torch.from_numpy(vectors), *columns, place).numpy()
+    wanted = after.where(~np.isin(after.kind, [KINDS.index("hide"), KINDS.index("rating")]))
+    for number, user in enumerate(questions.users.tolist()):
+        mine = short.where(short.user == user)
+        now_ms = int(wanted.time_ms[wanted.user == user][0])
+        found = encoder.user_vector(mine.row, mine.kind, mine.time_ms, vectors, now_ms)
+        np.testing.assert_allclose(found, plain[number], atol=1e-5)
+
+
+@given(seed=st.integers(0, 1000))
+def test_the_vector_of_a_live_state_is_that_of_the_same_history_in_a_log(
+    encoder: UserEncoder, catalog: Catalog, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    events = deeds(seed, users=1, count=int(rng.integers(1, 160)))
+    now_ms = int(events.time_ms[-1]) + int(rng.integers(0, 9 * DAY_MS))
+    vectors = encoder.item_vectors(catalog)
+    columns = zip(events.row.tolist(), events.kind.tolist(), events.time_ms.tolist(), strict=True)
+    told = [
+        (n, Interaction(kind=KINDS[kind], item_id=catalog.item_ids[row], time_ms=time_ms))
+        for n, (row, kind, time_ms) in enumerate(columns)
+    ]
+    state = fold_all(told)
+    assert state is not None
+    rows = catalog.rows(state.history_items)
+    online = encoder.user_vector(
+        rows, np.array(state.history_kinds), np.array(state.history_ms), vectors, now_ms
+    )
+    offline = encoder.user_vector(events.row, events.kind, events.time_ms, vectors, now_ms)
+    np.testing.assert_array_equal(online, offline)
+
+
+def test_nobody_and_those_with_unknown_items_alone_have_a_zero_vector(
+    encoder: UserEncoder, catalog: Catalog
+) -> None:
+    vectors = encoder.item_vectors(catalog)
+    none = np.zeros(0, np.int64)
+    assert not encoder.user_vector(none, none, none, vectors, 0).any()
+    gone = np.array([-1, -1])
+    assert not encoder.user_vector(gone, np.zeros(2, np.int64), np.array([1, 2]), vectors, 5).any()
+
+
+def test_unknown_items_in_a_history_are_passed_over(encoder: UserEncoder, catalog: Catalog) -> None:
+    vectors = encoder.item_vectors(catalog)
+    kinds, times = np.array([3, 1, 3]), np.array([0, DAY_MS, 2 * DAY_MS])
+    found = encoder.user_vector(np.array([4, -1, 6]), kinds, times, vectors, 3 * DAY_MS)
+    alone = encoder.user_vector(np.array([4, 6]), kinds[[0, 2]], times[[0, 2]], vectors, 3 * DAY_MS)
+    np.testing.assert_array_equal(found, alone)
+
+
+def test_the_time_since_the_last_deed_is_seen(encoder: UserEncoder, catalog: Catalog) -> None:
+    vectors = encoder.item_vectors(catalog)
+    one = np.array([4]), np.array([3]), np.array([0])
+    soon, late = (encoder.user_vector(*one, vectors, now) for now in (1, 90 * DAY_MS))
+    assert np.abs(soon - late).max() > 1e-3
+
+
+def test_a_new_item_has_the_vector_of_its_content_wherever_it_stands(
+    encoder: UserEncoder, catalog: Catalog
+) -> None:
+    new = [
+        item("n1", brand="never heard of", category="grocery/dairy", price_micros=2_000_000),
+        item("n2", brand="acme", category="tools", price_micros=30_000_000),
+    ]
+    grown = catalog.updated(new, encode_texts)
+    vectors = encoder.item_vectors(grown)
+    assert vectors.shape == (ITEMS + 2, 16)
+    np.testing.assert_array_equal(vectors[:ITEMS], encoder.item_vectors(catalog))
+    assert np.abs(vectors[ITEMS:]).max() > 0
+    turned = encoder.item_vectors(catalog.updated(new[::-1], encode_texts), first=ITEMS)
+    np.testing.assert_allclose(turned, vectors[ITEMS:][::-1], atol=1e-6)
+
+
+def test_an_item_in_the_catalog_that_nobody_touched_is_treated_as_a_new_one(
+    encoder: UserEncoder, catalog: Catalog
+) -> None:
+    """Row 29 was never in the log; a twin of it, appended later, has the same content."""
+    row = ITEMS - 1
+    twin = item(
+        "twin",
+        title=catalog.titles[row],
+        brand=catalog.brands[row],
+        category=catalog.categories[row],
+        price_micros=int(catalog.price_micros[row]),
+    )
+    vectors = encoder.item_vectors(catalog.updated([twin], encode_texts))
+    np.testing.assert_allclose(vectors[ITEMS], vectors[row], atol=1e-6)
+    assert np.abs(vectors[ITEMS] - vectors[0]).max() > 1e-3
+
+
+def test_a_network_without_text_ignores_text(catalog: Catalog, tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, text=False, epochs=1)
+    training = fit_network(deeds(), catalog, config, device="cpu")
+    list(training)
+    blind = UserEncoder.load(export_network(training.model, tmp_path / "out"))
+    other = catalog.with_vectors({row: encode_texts([str(row)])[0] for row in range(ITEMS)})
+    np.testing.assert_array_equal(blind.item_vectors(other), blind.item_vectors(catalog))
+
+
+def test_saving_and_loading_change_nothing(
+    encoder: UserEncoder, folder: Path, catalog: Catalog, tmp_path: Path
+) -> None:
+    encoder.save(tmp_path / "again")
+    for path in sorted(folder.iterdir()):
+        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
+    again = UserEncoder.load(tmp_path / "again")
+    np.testing.assert_array_equal(again.item_vectors(catalog), encoder.item_vectors(catalog))
+
+
+def test_exporting_leaves_the_network_in_evaluation_mode(model: InterestNetwork, folder: Path) -> None:
+    assert folder.exists()
+    assert not any(module.training for module in model.modules())
+
+
+def test_a_folder_without_a_network_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="export it again"):
+        UserEncoder.load(tmp_path)
+
+
+def test_serving_a_network_needs_no_training_stack(folder: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from raysys.interest.encoder import UserEncoder;"
+        f"UserEncoder.load(Path({str(folder)!r}));"
+        "print({'torch', 'polars', 'lightgbm', 'scipy', 'ray'} & set(sys.modules))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "set()"
