@@ -9,8 +9,9 @@ from raysys.behavior.situations import Situations
 from raysys.errors import DataError
 from raysys.types import SURFACES, Floats, Ints
 
-RIDGE = 1e-4
-"""Of the mean loss: it keeps a weight finite where a feature separates perfectly."""
+PRIOR = 1.0
+"""Precision of the normal prior of each weight: around 0 for all surfaces together, and around that
+fit for each surface. It keeps a weight finite where a feature separates perfectly."""
 BLOCK = 8192
 """Situations that are looked at together, for the sake of memory."""
 
@@ -21,26 +22,27 @@ class ChoiceModel:
 
     names: tuple[str, ...]
     weights: Floats
-    """(W,)"""
+    """(3, W) by surface: what matters in a search for milk is not what matters in a feed of everything."""
     outside: Floats
     """(3,) utility of buying nothing, by surface; NaN where the log has no situation without a purchase."""
     again: Floats
     """(3,) chance of one thing more after each purchase, by surface."""
 
-    def appeal(self, wish: Floats) -> Floats:
-        """Utility (..., C) of candidates with wishes (..., C, W)."""
-        return np.asarray((wish.astype(np.float64) * self.weights).sum(axis=-1))
+    def appeal(self, situations: Situations) -> Floats:
+        """Utility (N, C) of every candidate."""
+        return utilities(situations, self.weights)
 
-    def probs(self, wish: Floats, outside: float | None = None) -> Floats:
+    def probs(self, wish: Floats, surface: int) -> Floats:
         """Chance (C,) that each candidate with `wish` (C, W) is the one bought, all looked at."""
-        utility = self.appeal(wish)
-        every = utility if outside is None else np.append(utility, outside)
+        every = wish @ self.weights[surface]
+        if np.isfinite(self.outside[surface]):
+            every = np.append(every, self.outside[surface])
         shares = np.exp(every - every.max())
-        return np.asarray((shares / shares.sum())[: len(utility)])
+        return np.asarray((shares / shares.sum())[: len(wish)])
 
 
 def fit_choice(situations: Situations) -> ChoiceModel:
-    """Fit weights, outside option and repeats by maximum likelihood.
+    """Fit weights, outside option and repeats by maximum likelihood (weights: a posteriori).
 
     Every purchase is one choice among the candidates present. Buying nothing against buying
     something is fitted second, given the weights: the two factors of the likelihood are
@@ -48,31 +50,26 @@ def fit_choice(situations: Situations) -> ChoiceModel:
     """
     if not situations.bought.any():
         raise DataError("no situation has a purchase; a choice model cannot be fitted", field="bought")
-    from scipy.optimize import minimize
-
     chosen = situations.where(np.asarray(situations.bought.any(axis=1)))
-    found = minimize(
-        lambda weights: _loss(chosen, weights),
-        np.zeros(len(situations.wish_names)),
-        jac=True,
-        hess=lambda weights: _curvature(chosen, weights),
-        method="trust-exact",
-        options={"gtol": 1e-6},
-    )
-    weights = np.asarray(found.x)
+    pooled = _fitted(chosen, np.zeros(len(situations.wish_names)))
+    surfaces = range(len(SURFACES))
+    weights = np.stack([_fitted(chosen.where(chosen.surface == surface), pooled) for surface in surfaces])
     worth = inclusive_value(utilities(situations, weights), situations)
-    size = range(len(SURFACES))
     return ChoiceModel(
         names=situations.wish_names,
         weights=weights,
-        outside=np.array([_outside(situations, worth, surface) for surface in size]),
-        again=np.array([_again(situations, surface) for surface in size]),
+        outside=np.array([_outside(situations, worth, surface) for surface in surfaces]),
+        again=np.array([_again(situations, surface) for surface in surfaces]),
     )
 
 
 def utilities(situations: Situations, weights: Floats) -> Floats:
-    """Utility (N, C) of every candidate."""
-    return np.asarray(situations.wish @ weights.astype(situations.wish.dtype), np.float64)
+    """Utility (N, C) of every candidate, for weights (3, W) by surface."""
+    appeal = np.empty(situations.present.shape)
+    for surface, row in enumerate(weights):
+        here = situations.surface == surface
+        appeal[here] = situations.wish[here] @ row
+    return appeal
 
 
 def inclusive_value(utility: Floats, situations: Situations) -> Floats:
@@ -89,12 +86,29 @@ def choice_loss(utility: Floats, situations: Situations) -> Floats:
     return np.where(count > 0, inclusive_value(utility, situations) - picked, np.nan)
 
 
+def _fitted(chosen: Situations, prior: Floats) -> Floats:
+    """The likeliest weights (W,) for situations with a purchase, around those of `prior` (W,)."""
+    if not len(chosen):
+        return prior
+    from scipy.optimize import minimize
+
+    found = minimize(
+        lambda weights: _loss(chosen, weights, prior),
+        prior,
+        jac=True,
+        hess=lambda weights: _curvature(chosen, weights),
+        method="trust-exact",
+        options={"gtol": 1e-6},
+    )
+    return np.asarray(found.x)
+
+
 def _blocks(situations: Situations) -> list[slice]:
     return [slice(low, low + BLOCK) for low in range(0, len(situations), BLOCK)]
 
 
 def _shares(situations: Situations, weights: Floats, part: slice) -> tuple[Floats, Floats]:
-    """Shares (n, C) of the candidates of a block times its purchases, and log sum exp (n,)."""
+    """Shares (n, C) of the candidates of a block, and log sum exp (n,)."""
     utility = np.where(situations.present[part], situations.wish[part] @ weights, -np.inf)
     top = utility.max(axis=1, keepdims=True)
     shares = np.exp(utility - top)
@@ -102,18 +116,18 @@ def _shares(situations: Situations, weights: Floats, part: slice) -> tuple[Float
     return shares / total, (top + np.log(total))[:, 0]
 
 
-def _loss(situations: Situations, weights: Floats) -> tuple[float, Floats]:
+def _loss(situations: Situations, weights: Floats, prior: Floats) -> tuple[float, Floats]:
     """Mean negative log likelihood of a purchase, and its gradient (W,)."""
     loss, gradient = 0.0, np.zeros(len(weights))
     for part in _blocks(situations):
         bought = situations.bought[part].astype(np.float64)
+        count = bought.sum(axis=1)
         shares, worth = _shares(situations, weights, part)
-        expected = shares * bought.sum(axis=1, keepdims=True)
-        surplus = _summed(expected - bought, situations.wish[part])
-        loss += float((worth * bought.sum(axis=1)).sum() - _summed(bought, situations.wish[part]) @ weights)
-        gradient += surplus
-    total = situations.bought.sum()
-    return loss / total + RIDGE / 2 * float(weights @ weights), gradient / total + RIDGE * weights
+        taken = _summed(bought, situations.wish[part])
+        loss += float((worth * count).sum() - taken @ weights)
+        gradient += _summed(shares * count[:, None], situations.wish[part]) - taken
+    off, total = weights - prior, situations.bought.sum()
+    return (loss + PRIOR / 2 * float(off @ off)) / total, (gradient + PRIOR * off) / total
 
 
 def _summed(by: Floats, wish: Floats) -> Floats:
@@ -131,7 +145,7 @@ def _curvature(situations: Situations, weights: Floats) -> Floats:
         count = situations.bought[part].sum(axis=1, keepdims=True)
         flat, by = wish.reshape(-1, len(weights)), (shares * count).reshape(-1, 1)
         curvature += flat.T @ (flat * by) - mean.T @ (mean * count)
-    return np.asarray(curvature / situations.bought.sum() + RIDGE * np.eye(len(weights)))
+    return np.asarray((curvature + PRIOR * np.eye(len(weights))) / situations.bought.sum())
 
 
 def _outside(situations: Situations, worth: Floats, surface: int) -> float:

@@ -5,9 +5,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from raysys.behavior.choice import ChoiceModel
+from raysys.behavior.choice import ChoiceModel, inclusive_value
 from raysys.behavior.examination import LOG2, SWEEP, Examination
 from raysys.behavior.leave import Leave
+from raysys.behavior.situations import Situations
 from raysys.errors import ConfigError
 from raysys.types import Bools, Floats, Ints
 
@@ -56,6 +57,12 @@ class Behavior:
             satiation=2.0,
             satisfices=True,
         )
+
+    def outside(self, situations: Situations, appeal: Floats) -> Floats:
+        """Utility (N,) of buying nothing, beside candidates with `appeal` (N, C)."""
+        fitted = self.choice.outside[situations.surface]
+        odds = np.log1p(-self.found) - np.log(self.found)
+        return np.where(np.isnan(fitted), inclusive_value(appeal, situations) + odds, fitted)
 
     def assumptions(self) -> tuple[str, ...]:
         """Everything in this behavior that no log told."""

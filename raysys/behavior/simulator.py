@@ -6,7 +6,6 @@ from typing import TypeAlias
 
 import numpy as np
 
-from raysys.behavior.choice import inclusive_value
 from raysys.behavior.noise import Noise
 from raysys.behavior.response import Behavior, Deeds, how_many, read_page
 from raysys.behavior.reward import Reward
@@ -87,11 +86,8 @@ class Simulator:
         self.starts = situations.starts
         self.sessions = situations.session[self.starts]
         self._last = np.append(np.diff(situations.session) != 0, True)
-        appeal = behavior.choice.appeal(situations.wish)
-        worth = inclusive_value(appeal, situations)
-        fitted = behavior.choice.outside[situations.surface]
-        assumed = worth + np.log1p(-behavior.found) - np.log(behavior.found)
-        self._outside = np.where(np.isnan(fitted), assumed, fitted)
+        appeal = behavior.choice.appeal(situations)
+        self._outside = behavior.outside(situations, appeal)
         self._appeal = appeal.astype(np.float32)
         self._most = np.where(situations.present, appeal, -np.inf).max(axis=1)
 
