@@ -14,8 +14,10 @@ from raysys.errors import DataError
 from raysys.types import Channel, Key, Surface, key_of
 
 Kind: TypeAlias = Literal["view", "click", "cart", "purchase", "rating", "hide", "dwell", "conversion"]
+BidFor: TypeAlias = Literal["impression", "click", "conversion"]
+"""What an advertiser pays for."""
 Target: TypeAlias = Literal["surfaces", "channels", "categories", "item_ids", "keywords"]
-"""What an ad may ask of the page that it is shown on."""
+"""What an ad may ask of the page that it is shown on; `item_ids` are items that the page is about."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """Every kind of interaction; its index is how state and datasets store a kind."""
 
@@ -86,7 +88,7 @@ class AdUpdate(_Event, frozen=True, kw_only=True, tag="ad"):
     campaign_id: str
     advertiser_id: str
     bid_micros: int
-    bid_for: Literal["impression", "click", "conversion"]
+    bid_for: BidFor
     item_id: str | None = None
     title: str | None = None
     url: str | None = None
@@ -95,6 +97,8 @@ class AdUpdate(_Event, frozen=True, kw_only=True, tag="ad"):
     """Showings per user and day."""
     starts_ms: int | None = None
     ends_ms: int | None = None
+    about: list[str] | None = None
+    """Items that the ad promotes beside `item_id`; what people had to do with them tells who responds."""
     targeting: dict[Target, list[str]] | None = None
     """For each target the allowed values; the page must meet all of them."""
     time_ms: int | None = None

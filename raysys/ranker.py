@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from raysys.ads.explore import Explorer
 from raysys.ads.ledger import Ledger
 from raysys.bundle import Bundle
 from raysys.errors import Part
@@ -21,8 +22,9 @@ from raysys.surfaces.ads import (
     Decision,
     Offers,
     Placement,
+    affordable,
     as_draw,
-    eligible,
+    explore_from,
     fill,
     offers_of,
     reserve_from,
@@ -60,7 +62,9 @@ class Ranker:
         watch: Callable[[str, float], None] = lambda stage, seconds: None,
     ) -> None:
         self.bundle, self._recorder, self._seed, self._watch = bundle, recorder, seed, watch
-        self._ledger = Ledger(store)
+        selling = bundle.settings.ads
+        self._ledger = Ledger.of(store, selling.hold_minutes, selling.conversion_minutes)
+        self._explorer = Explorer(store, selling.explore_percent)
         experts = Experts(catalog=bundle.catalog, interest=bundle.interest, relevance=bundle.relevance)
         self._live = Live(experts, bundle.encoder, store)
         self._policy_id = bundle.policy.id
@@ -183,7 +187,8 @@ class Ranker:
             return reasons_of(raw[offer], standard[offer], weights, ruling.reasons(offer))
 
         reserve = reserve_from(self._ledger, query, asker.missing)
-        placed = fill(placements, contest, reserve, reasons)
+        explore = explore_from(self._explorer, query, asker.missing)
+        placed = fill(placements, contest, query.id, reserve, explore, reasons)
         decision = Decision(
             query_id=query.id,
             placements=placed,
@@ -202,13 +207,14 @@ class Ranker:
     def withdraw(self, decision: Decision) -> None:
         """Give back all that was set aside for a decision that nobody will be shown."""
         for placement in decision.placements:
-            for ad in placement.items:
-                self._ledger.release(ad.token, ad.campaign_id)
+            self._ledger.release(decision.query_id, [ad.ad_id for ad in placement.items])
 
     def _offers(self, query: Query, asker: Asker) -> Offers:
         """Ads that may be shown to whoever asks, with what they are worth."""
-        ads = eligible(self._live.ads().values(), query, asker)
-        return offers_of(ads, self.bundle.response, asker)
+        inventory = self._live.ads()
+        rows = inventory.eligible(query, asker.state)
+        rows = affordable(self._ledger, inventory, rows, query, asker.missing)
+        return offers_of(inventory, rows, self.bundle.response, asker)
 
     def score(
         self,

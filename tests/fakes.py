@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from raysys.ads.inventory import Inventory
 from raysys.bundle import Bundle
 from raysys.catalog import TEXT_WIDTH, Catalog
 from raysys.errors import PartError
-from raysys.events import AdUpdate, ItemUpdate
+from raysys.events import ItemUpdate
 from raysys.signals import SIGNALS, SignalConstants
 from raysys.state.protocol import State
 from raysys.types import Floats, Ints, ItemId, Query, QueryId, Surface
@@ -161,8 +162,8 @@ class FakePolicy(Folder):
 class FakeResponse(Folder):
     """Everybody responds to everything one time in ten."""
 
-    def probs(self, state: State | None, ads: Sequence[AdUpdate]) -> Floats:
-        return np.full(len(ads), 0.1)
+    def probs(self, state: State | None, ads: Inventory, rows: Ints) -> Floats:
+        return np.full(len(rows), 0.1)
 
 
 READERS = {

@@ -1,7 +1,7 @@
 """The request path: what a ranking promises, whoever the experts are."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from raysys.log import RecordReader, RecordWriter
 from raysys.ranker import Ranker
 from raysys.signals import SIGNALS
 from raysys.state.memory import MemoryStore
-from raysys.state.protocol import StateStore
+from raysys.state.protocol import Hold, StateStore
 from raysys.surfaces.ads import Placement
 from raysys.surfaces.order import spreads, valuation, weighed
 from raysys.surfaces.settings import Settings
@@ -354,7 +354,7 @@ def test_a_decision_is_recorded_too(tmp_path: Path, store: StateStore) -> None:
 
 def test_without_the_store_nothing_is_sold(store: StateStore) -> None:
     class Frozen(MemoryStore):
-        def add(self, counter: str, amount: int, limit: int | None = None) -> int | None:
+        def hold(self, holds: Sequence[Hold], now_ms: int) -> list[int | None]:
             raise StoreError("disk full")
 
     frozen = Frozen()

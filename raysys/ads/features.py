@@ -1,12 +1,12 @@
 """What a response to an ad depends on, computed alike for training and for serving."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from raysys.events import AdUpdate
+from raysys.ads.inventory import About
 from raysys.state.protocol import FAST_DAYS, SLOW_DAYS, State
-from raysys.types import DAY_MS, Floats
+from raysys.types import DAY_MS, Floats, Ints
 
 FEATURES: tuple[str, ...] = (
     "days",
@@ -43,31 +43,24 @@ RESPONDED = "ad:"
 """A conversion on a creative is kept under an own item of this prefix and the ad's id."""
 
 
-def promoted(ad: AdUpdate) -> frozenset[str]:
-    """The items an ad is about: the one it shows and those it is targeted at."""
-    named: Sequence[str] = (ad.targeting or {}).get("item_ids", ())
-    return frozenset(named if ad.item_id is None else (*named, ad.item_id))
-
-
-def features(state: State | None, about: Sequence[Collection[str]]) -> Floats:
-    """Columns FEATURES (C, F) float64 for one person and the items (C sets) that ads are about.
+def features(state: State | None, about: About, places: Ints | None = None) -> Floats:
+    """Columns FEATURES (C, F) float64 for one person and the ads at `places` of `about`, or all.
 
     Decayed counts are read as of the person's last event, so the same state gives the same
     features at any time. Nobody (`state` None) has zeros everywhere but in `promoted`.
     """
     state = State() if state is None else state
-    rows = {item: row for row, item in enumerate(state.own_items)}
+    places = np.arange(len(about.sizes)) if places is None else places
     own = _own(state)  # (P, 5)
     responded = np.array([item.startswith(RESPONDED) for item in state.own_items], np.bool_)
     bought, _, slow, fast, _ = own[~responded].sum(axis=0).tolist()
     answered, _, _, lately, _ = own[responded].sum(axis=0).tolist()
-    amounts = [state.days, len(rows), bought, slow, fast, answered, lately]
+    amounts = [state.days, len(own), bought, slow, fast, answered, lately]
     person = [*np.log1p(amounts).tolist(), float(answered > 0), float(bool(state.attributes))]
-    columns = np.zeros((len(about), len(FEATURES)))
+    columns = np.zeros((len(places), len(FEATURES)))
     columns[:, : len(person)] = person
-    for place, items in enumerate(about):
-        met = [rows[item] for item in rows.keys() & items]
-        columns[place, len(person) : PAIRED] = [np.log1p(len(items)), *_about(own[met], slow)]
+    columns[:, len(person)] = np.log1p(about.sizes[places])
+    columns[:, len(person) + 1 : PAIRED] = _dealings(state.own_items, own, slow, about)[places]
     named = dict(zip(FEATURES, columns.T, strict=True))
     columns[:, PAIRED:] = np.stack(
         [
@@ -80,13 +73,27 @@ def features(state: State | None, about: Sequence[Collection[str]]) -> Floats:
     return columns
 
 
-def _about(met: Floats, slow: float) -> list[float]:
-    """The person's dealings with what an ad is about, from its own-item rows `met` (M, 5)."""
-    if not len(met):
-        return [0.0] * 5 + [0.0, SINCE_NEVER, 0.0]
-    counts, decayed = np.log1p(met[:, :4].sum(axis=0)).tolist(), met[:, 2]
-    share = float(decayed.sum()) / max(slow, 1e-9)
-    return [*counts, share, float(np.log1p(decayed.max())), float(np.log1p(met[:, 4].min())), 1.0]
+def _dealings(items: Sequence[str], own: Floats, slow: float, about: About) -> Floats:
+    """The person's dealings (n, 8) with what each ad is about, from the own-item rows (P, 5).
+
+    Rows are summed in the order of the state, so an ad's numbers do not depend on the others.
+    """
+    found = np.zeros((len(about.sizes), 8))
+    found[:, 6] = SINCE_NEVER
+    met = [(row, about.ads_of[item]) for row, item in enumerate(items) if item in about.ads_of]
+    if not met:
+        return found
+    ads = np.concatenate([ads for _, ads in met])
+    order = np.argsort(ads, kind="stable")
+    rows = own[np.repeat([row for row, _ in met], [len(ads) for _, ads in met])[order]]
+    told, firsts = np.unique(ads[order], return_index=True)
+    sums = np.add.reduceat(rows, firsts)
+    found[told, :4] = np.log1p(sums[:, :4])
+    found[told, 4] = sums[:, 2] / max(slow, 1e-9)
+    found[told, 5] = np.log1p(np.maximum.reduceat(rows[:, 2], firsts))
+    found[told, 6] = np.log1p(np.minimum.reduceat(rows[:, 4], firsts))
+    found[told, 7] = 1.0
+    return found
 
 
 def _own(state: State) -> Floats:

@@ -1,77 +1,86 @@
-"""Who may still spend: budgets set aside before a showing, charged or given back after it."""
+"""Who may still spend: money set aside before a showing; the event that it is paid for makes it final."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
 
 from raysys.ads.pacing import allowance_micros
-from raysys.errors import DataError
-from raysys.events import AdUpdate
-from raysys.state.protocol import StateStore
-from raysys.types import QueryId
+from raysys.events import AdUpdate, BidFor
+from raysys.state.protocol import Hold, StateStore
+from raysys.types import Bools, QueryId
+
+MINUTE_MS = 60_000
 
 
-def spend_counter(campaign_id: str) -> str:
+def account_of(campaign_id: str) -> str:
     """The counter of what a campaign has spent or set aside, in micros."""
     return f"spend:{campaign_id}"
 
 
+def token_of(query_id: QueryId, ad_id: str) -> str:
+    """What a host may tell a showing by; an event says the same with `query_id` and `ad_id`."""
+    return f"{query_id}:{ad_id}"
+
+
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Budgets over the counters of a state store; a crash can hold money back, never overspend it.
+    """Budgets over the accounts of a state store; a crash can hold money back, never overspend it.
 
-    Every hold ends once, settled or released; ending it again changes nothing. Counters of
-    ended holds stay, so that a late message finds them ended.
+    A hold ends once: the store settles it with the event it waits for, in the step that makes
+    the event durable, or it lapses with its window and the next reserve of the campaign has
+    the money back. All times are those of queries and events, not of this machine's clock.
     """
 
     store: StateStore
+    windows_ms: Mapping[BidFor, int]
+    """How long after a decision the paid event may come."""
+
+    @classmethod
+    def of(cls, store: StateStore, minutes: int = 30, conversion_minutes: int = 7 * 24 * 60) -> Self:
+        """A ledger whose prices wait so long for an impression or a click, and for a conversion."""
+        short, long = minutes * MINUTE_MS, conversion_minutes * MINUTE_MS
+        return cls(store, {"impression": short, "click": short, "conversion": long})
+
+    def affords(self, ads: Sequence[AdUpdate], now_ms: int) -> Bools:
+        """(C,) whether each ad's campaign has its whole bid left, at its pace; a read, not a promise."""
+        may = np.ones(len(ads), np.bool_)
+        bounded = [place for place, ad in enumerate(ads) if ad.budget_micros is not None]
+        accounts = sorted({account_of(ads[place].campaign_id) for place in bounded})
+        held = dict(zip(accounts, self.store.held(accounts, now_ms), strict=True))
+        for place in bounded:
+            ad, limit = ads[place], allowance_micros(ads[place], now_ms)
+            may[place] = limit is None or held[account_of(ad.campaign_id)] + ad.bid_micros <= limit
+        return may
 
     def reserve(
-        self, ad: AdUpdate, price_micros: int, query_id: QueryId, now_ms: int | None = None
-    ) -> str | None:
-        """Set `price_micros` aside; a token, or None if the budget does not hold it.
+        self, prices: Sequence[tuple[AdUpdate, int]], query_id: QueryId, now_ms: int
+    ) -> list[int | None]:
+        """Set each ad's price aside, in one durable step; micros held, None where the budget has not so much.
 
-        With `now_ms` the budget is paced: it holds what the campaign may have spent by then.
-        Asked again for the same query and ad, it gives the same token and sets nothing more aside.
+        Asked again for the same query and ad, it answers what is held and sets nothing more aside.
         """
-        token = f"{query_id}:{ad.ad_id}"
-        if self.store.counter(_held(token)) > 0:
-            return token
-        spend = spend_counter(ad.campaign_id)
-        limit = ad.budget_micros if now_ms is None else allowance_micros(ad, now_ms)
-        if self.store.add(spend, price_micros, limit) is None:
-            return None
-        if price_micros and self.store.add(_held(token), price_micros, price_micros) is None:
-            self.store.add(spend, -price_micros)  # another replica was first with the same token
-        return token
+        return self.store.hold(
+            [
+                Hold(
+                    query_id=query_id,
+                    ad_id=ad.ad_id,
+                    account=account_of(ad.campaign_id),
+                    micros=micros,
+                    bid_for=ad.bid_for,
+                    until_ms=now_ms + self.windows_ms[ad.bid_for],
+                    limit=allowance_micros(ad, now_ms),
+                )
+                for ad, micros in prices
+            ],
+            now_ms,
+        )
 
-    def settle(self, token: str, campaign_id: str, charged_micros: int | None = None) -> bool:
-        """The paid event happened: keep what it costs, give the rest back; False if the hold had ended.
+    def release(self, query_id: QueryId, ad_ids: Sequence[str]) -> int:
+        """The showings will not be: give back what is not settled; micros that went back."""
+        return self.store.release(query_id, ad_ids)
 
-        Args:
-            token: from `reserve`.
-            campaign_id: of the ad that the token was given for.
-            charged_micros: what the event costs, None for all that was set aside.
-        """
-        held = self.store.counter(_held(token))
-        charged = held if charged_micros is None else charged_micros
-        if not 0 <= charged <= held:
-            raise DataError(
-                f"charge of {charged} micros for {token}, expected 0 to {held}, what was set aside",
-                field="charged_micros",
-            )
-        if held == 0 or self.store.add(f"ended:{token}", 1, 1) is None:
-            return False
-        if charged < held:
-            self.store.add(spend_counter(campaign_id), charged - held)
-        return True
-
-    def release(self, token: str, campaign_id: str) -> bool:
-        """The paid event will not come: give everything back; False if the hold had ended."""
-        return self.settle(token, campaign_id, 0)
-
-    def spent(self, campaign_id: str) -> int:
+    def spent(self, campaign_id: str, now_ms: int) -> int:
         """Micros that a campaign has spent or set aside."""
-        return self.store.counter(spend_counter(campaign_id))
-
-
-def _held(token: str) -> str:
-    return f"held:{token}"
+        return self.store.held([account_of(campaign_id)], now_ms)[0]

@@ -11,6 +11,7 @@ import polars as pl
 from msgspec.structs import replace
 
 from raysys.ads.features import FEATURES, RESPONDED, features
+from raysys.ads.inventory import About
 from raysys.state.protocol import FAST_DAYS, OWN_ITEMS, SLOW_DAYS, State
 from raysys.types import DAY_MS, Floats
 
@@ -52,8 +53,9 @@ def offered(folder: Path, level: Level, *, test: bool) -> Offered:
     for campaign, starts in chosen.select("campaign_id", "start_date").iter_rows():
         offers = _offers(tables.coupons, campaign, level)
         done = _redeemed(tables.redemptions, campaign, level, None if test else TEST_FROM)
+        about = About.of(list(offers.values()))
         for household, state in _states(tables, campaign, starts):
-            columns.append(features(state, list(offers.values())).astype(np.float32))
+            columns.append(features(state, about).astype(np.float32))
             labels.append([float((household, offer) in done) for offer in offers])
     return Offered(columns=np.concatenate(columns), redeemed=np.concatenate(labels))
 

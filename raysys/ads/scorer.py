@@ -1,6 +1,5 @@
 """Does this person respond to these ads? A logistic model over the live state, as plain arrays."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -8,11 +7,11 @@ from typing import Self
 import msgspec
 import numpy as np
 
-from raysys.ads.features import FEATURES, features, promoted
+from raysys.ads.features import FEATURES, features
+from raysys.ads.inventory import Inventory
 from raysys.errors import BundleError
-from raysys.events import AdUpdate
 from raysys.state.protocol import State
-from raysys.types import Floats
+from raysys.types import Floats, Ints
 
 ARRAYS = ("center", "scale", "weights")
 
@@ -34,9 +33,9 @@ class ResponseScorer:
         bias = float(np.log(prob) - np.log1p(-prob))
         return cls(center=np.zeros(size), scale=np.ones(size), weights=np.zeros(size), bias=bias)
 
-    def probs(self, state: State | None, ads: Sequence[AdUpdate]) -> Floats:
-        """Chance (C,) that whoever has `state` responds to each ad when it is shown."""
-        return self.of_features(features(state, [promoted(ad) for ad in ads]))
+    def probs(self, state: State | None, ads: Inventory, rows: Ints) -> Floats:
+        """Chance (C,) that whoever has `state` responds to each ad at `rows` when it is shown."""
+        return self.of_features(features(state, ads.about, rows))
 
     def of_features(self, columns: Floats) -> Floats:
         """Chance (N,) from columns FEATURES (N, F)."""

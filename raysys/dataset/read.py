@@ -23,7 +23,7 @@ COLUMNS: dict[str, Any] = {
     "event_id": pl.String,
 }  # fmt: skip
 """Of an interaction; `event_id` is null where the sender gave none."""
-NESTED = ("attributes", "targeting", "item_ids", "positions", "propensities")
+NESTED = ("attributes", "about", "targeting", "item_ids", "positions", "propensities")
 IDS = ("user_id", "session_id", "item_id", "query_id", "ad_id")
 
 
@@ -89,6 +89,19 @@ def of_events(events: Iterable[Event]) -> Read:
         else:
             others.append(event)
     return Read(_columns(kept), others, [], len(kept) + len(others))
+
+
+def together(chunks: Iterable[Read]) -> Read:
+    """Everything that the chunks hold."""
+    parts = list(chunks)
+    whole = Read(
+        others=[event for part in parts for event in part.others],
+        refused=[refusal for part in parts for refusal in part.refused],
+        rows=sum(part.rows for part in parts),
+    )
+    if parts:
+        whole.interactions = pl.concat([part.interactions for part in parts])
+    return whole
 
 
 def write_quarantine(refused: Sequence[Refusal], path: Path) -> None:

@@ -1,6 +1,7 @@
 """State in this process's memory: for tests and for trying the library without a disk."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,8 @@ import msgspec
 from raysys.consent import NO_WISH, Wish, consent_of, kept_part, may_keep, may_link, veiled
 from raysys.events import AdUpdate, Event, Forget, ItemUpdate, encode_event, identity, key_of_event
 from raysys.state.fold import fold, fold_all, merged_item
-from raysys.state.protocol import Receipt, State
+from raysys.state.holds import PLACES, UNMATCHED, paid_by, shown_counter
+from raysys.state.protocol import Hold, Receipt, State
 from raysys.types import Key, key_of
 
 
@@ -29,6 +31,8 @@ class MemoryStore:
         self._items: dict[str, tuple[int, ItemUpdate]] = {}
         self._ads: dict[str, AdUpdate] = {}
         self._counters: dict[str, int] = {}
+        self._holds: dict[tuple[str, str], Hold] = {}
+        self._settled: set[tuple[str, str]] = set()
         self._items_version = 0
 
     def append(self, events: Sequence[Event], now_ms: int) -> Receipt:
@@ -94,8 +98,28 @@ class MemoryStore:
             self._counters[counter] = value
             return value
 
-    def counter(self, name: str) -> int:
-        return self._counters.get(name, 0)
+    def counters(self, names: Sequence[str]) -> list[int]:
+        return [self._counters.get(name, 0) for name in names]
+
+    def hold(self, holds: Sequence[Hold], now_ms: int) -> list[int | None]:
+        with self._lock:
+            self._lapse({hold.account for hold in holds}, now_ms)
+            return [self._hold(hold) for hold in holds]
+
+    def release(self, query_id: str, ad_ids: Sequence[str]) -> int:
+        with self._lock:
+            waiting = [(query_id, ad_id) for ad_id in ad_ids if (query_id, ad_id) not in self._settled]
+            ended = [self._holds.pop(name) for name in waiting if name in self._holds]
+            for hold in ended:
+                self._count(hold.account, -hold.micros)
+            return sum(hold.micros for hold in ended)
+
+    def held(self, accounts: Sequence[str], now_ms: int) -> list[int]:
+        with self._lock:
+            lapsed = Counter[str]()
+            for name, hold in self._holds.items():
+                lapsed[hold.account] += (hold.until_ms < now_ms and name not in self._settled) * hold.micros
+            return [self._counters.get(account, 0) - lapsed[account] for account in accounts]
 
     def close(self) -> None:
         """Nothing to release."""
@@ -118,6 +142,7 @@ class MemoryStore:
             event = msgspec.structs.replace(event, time_ms=now_ms)
         if (name := identity(event)) in self._seen:
             return False
+        self._settle(event, event.time_ms or 0)
         key = self._linked(event)
         wish = self._wish(key)
         if not may_keep(event, key, wish):
@@ -147,6 +172,45 @@ class MemoryStore:
                 self._states[key] = fold(self._states.get(key), event, self._sequence)
             case _:
                 pass
+
+    def _settle(self, event: Event, time_ms: int) -> None:
+        """Make the spend final that `event` pays for; at most once."""
+        paid = paid_by(event)
+        for ad_id in paid.ad_ids if paid else ():
+            assert paid is not None
+            hold, ad = self._holds.get((paid.query_id, ad_id)), self._ads.get(ad_id)
+            waits_for = hold.bid_for if hold else ad.bid_for if ad else None
+            if paid.bid_for == "impression" and waits_for is not None:
+                self._count(shown_counter(ad_id), 1)
+            if waits_for is not None and waits_for != paid.bid_for:
+                continue
+            if hold is None or time_ms > hold.until_ms:
+                self._count(UNMATCHED, 1)
+            else:
+                self._settled.add((paid.query_id, ad_id))
+
+    def _hold(self, hold: Hold) -> int | None:
+        name = (hold.query_id, hold.ad_id)
+        if (old := self._holds.get(name)) is not None:
+            return old.micros
+        if hold.limit is not None and self._counters.get(hold.account, 0) + hold.micros > hold.limit:
+            return None
+        self._count(hold.account, hold.micros)
+        self._count(PLACES, 1)
+        self._holds[name] = hold
+        return hold.micros
+
+    def _lapse(self, accounts: set[str], now_ms: int) -> None:
+        """Drop what lapsed; money that no event settled goes back."""
+        for name, hold in list(self._holds.items()):
+            if hold.account in accounts and hold.until_ms < now_ms:
+                if name not in self._settled:
+                    self._count(hold.account, -hold.micros)
+                self._settled.discard(name)
+                del self._holds[name]
+
+    def _count(self, name: str, amount: int) -> None:
+        self._counters[name] = self._counters.get(name, 0) + amount
 
     def _linked(self, event: Event) -> Key | None:
         """The event's key; links session and user when both come together for the first time."""

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from raysys.events import AdUpdate, Event, ItemUpdate
+from raysys.events import AdUpdate, BidFor, Event, ItemUpdate
 from raysys.types import Key
 
 HISTORY = 100
@@ -69,6 +69,22 @@ class Receipt:
     """Log sequence number of the last event of the batch."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Money to set aside for one showing of an ad, until the event comes that it is paid for."""
+
+    query_id: str
+    ad_id: str
+    account: str
+    """The counter of what has been spent or set aside."""
+    micros: int
+    bid_for: BidFor
+    until_ms: int
+    """An event after this moment settles nothing; the money goes back to the account."""
+    limit: int | None = None
+    """What the account may reach, None for anything."""
+
+
 class StateStore(Protocol):
     """Live state of users and items over a durable event log, changed in one transaction.
 
@@ -87,6 +103,9 @@ class StateStore(Protocol):
         past is folded into the user's state.
         Without consent (`UserUpdate.consent` false) a user's events are accepted and dropped, and
         so are events of nobody, and events from before their user was forgotten.
+        In the same step an event settles the hold of its query and ad: an impression of `ads`, a
+        click, or a conversion (a purchase is one), whichever the ad was held for; it does so even
+        where nothing may be kept of who did it. An event that finds no hold counts as unmatched.
         """
 
     def live(self, key: Key | None) -> State | None:
@@ -119,7 +138,20 @@ class StateStore(Protocol):
     def add(self, counter: str, amount: int, limit: int | None = None) -> int | None:
         """Atomically add to a named counter; None, and no change, if it would pass `limit`."""
 
-    def counter(self, name: str) -> int:
-        """A counter's value, 0 if it was never added to."""
+    def counters(self, names: Sequence[str]) -> list[int]:
+        """The counters' values, 0 for one that was never added to."""
+
+    def hold(self, holds: Sequence[Hold], now_ms: int) -> list[int | None]:
+        """Set money aside for a decision, in one step; micros of each, None past its limit.
+
+        A query and ad that were held before keep what they hold. First, whatever lapsed before
+        `now_ms` unsettled goes back to the accounts.
+        """
+
+    def release(self, query_id: str, ad_ids: Sequence[str]) -> int:
+        """Give back what waits unsettled for these ads of a query; micros that went back."""
+
+    def held(self, accounts: Sequence[str], now_ms: int) -> list[int]:
+        """Micros spent or set aside of each account, without what has lapsed by `now_ms`."""
 
     def close(self) -> None: ...

@@ -18,7 +18,8 @@ from raysys.consent import veiled
 from raysys.errors import StoreError
 from raysys.events import AdUpdate, Event, ItemUpdate
 from raysys.state.fold import fold_all
-from raysys.state.protocol import Receipt, State
+from raysys.state.holds import held_of, hold_all, release
+from raysys.state.protocol import Hold, Receipt, State
 from raysys.state.tables import (
     ITEMS_VERSION,
     SCHEMA,
@@ -98,7 +99,7 @@ class SqliteStore:
         return state
 
     def items_version(self) -> int:
-        return self.counter(ITEMS_VERSION)
+        return self.counters([ITEMS_VERSION])[0]
 
     def items_since(self, version: int) -> list[ItemUpdate]:
         rows = self._rows("SELECT body FROM items WHERE version>? ORDER BY first", version)
@@ -136,9 +137,22 @@ class SqliteStore:
         value: int | None = self._submit(lambda db: add_to_counter(db, counter, amount, limit))
         return value
 
-    def counter(self, name: str) -> int:
-        row = self._row("SELECT value FROM counters WHERE name=?", name)
-        return int(row[0]) if row else 0
+    def counters(self, names: Sequence[str]) -> list[int]:
+        marks = ",".join("?" * len(names))
+        found = dict(self._rows(f"SELECT name, value FROM counters WHERE name IN ({marks})", *names))
+        return [found.get(name, 0) for name in names]
+
+    def hold(self, holds: Sequence[Hold], now_ms: int) -> list[int | None]:
+        micros: list[int | None] = self._submit(lambda db: hold_all(db, holds, now_ms)) if holds else []
+        return micros
+
+    def release(self, query_id: str, ad_ids: Sequence[str]) -> int:
+        micros: int = self._submit(lambda db: release(db, query_id, ad_ids))
+        return micros
+
+    def held(self, accounts: Sequence[str], now_ms: int) -> list[int]:
+        micros: list[int] = self._read(lambda db: held_of(db, accounts, now_ms)) if accounts else []
+        return micros
 
     def close(self) -> None:
         with self._opening:

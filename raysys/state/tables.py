@@ -8,6 +8,7 @@ import msgspec
 
 from raysys.consent import NO_WISH, Wish, consent_of, kept_part, may_keep, may_link, veiled
 from raysys.events import AdUpdate, Event, Forget, ItemUpdate, encode_event, identity, key_of_event
+from raysys.state import holds
 from raysys.state.fold import fold, fold_all, merged_item
 from raysys.state.protocol import Receipt, State
 from raysys.types import Key, key_of
@@ -30,6 +31,7 @@ CREATE INDEX IF NOT EXISTS items_version ON items(version);
 CREATE TABLE IF NOT EXISTS ads(ad_id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS counters(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
+SCHEMA += holds.SCHEMA
 ITEMS_VERSION = "items_version"
 """The counter that grows with every item or ad event."""
 
@@ -59,6 +61,7 @@ def append_events(db: sqlite3.Connection, events: Sequence[Event], now_ms: int) 
         if _one(db, "SELECT 1 FROM log WHERE identity=?", name):
             duplicates += 1
             continue
+        holds.settle(db, event, event.time_ms or 0)
         key = _linked(db, changed, event)
         if may_keep(event, key, wish_of(db, key)):
             version = _log(db, changed, key, kept_part(event), name)

@@ -1,20 +1,23 @@
 """Ads: which offers stand in the places of a page, what they are worth, and what they cost."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 
-from raysys.ads.ledger import Ledger
+from raysys.ads.explore import Explorer
+from raysys.ads.inventory import Inventory
+from raysys.ads.ledger import Ledger, token_of
 from raysys.errors import Part, StoreError
-from raysys.events import AdUpdate, Target
+from raysys.events import AdUpdate
 from raysys.policy.draw import Draw
 from raysys.signals import CLIP, SignalConstants
 from raysys.surfaces.asker import Asker
 from raysys.surfaces.experts import Response
 from raysys.surfaces.judge import AD_VALUE
-from raysys.types import DAY_MS, MICROS, Candidates, Floats, Ints, ItemId, Query, QueryId, Reason
+from raysys.types import MICROS, Candidates, Floats, Ints, ItemId, Query, QueryId, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Placement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedAd:
-    """An ad in its place, with what it costs and the token that settles or releases its spend."""
+    """An ad in its place, with what it costs."""
 
     ad_id: str
     campaign_id: str
@@ -36,8 +39,12 @@ class PlacedAd:
     """Charged at the event that the ad bids for; never above the bid."""
     value_micros: int
     """Expected worth of the showing: bid times the chance of the event it bids for."""
+    score: float
+    """The utility it competed with; its reasons add up to it."""
     propensity: float
+    """1, for nothing is drawn, but for a new ad that was given its place to learn of it."""
     token: str
+    """Names the showing; an event that carries `query_id` and `ad_id` settles its price."""
     reasons: tuple[Reason, ...] = ()
 
 
@@ -67,14 +74,25 @@ class Decision:
 class Offers:
     """Ads that may be shown to whoever asks, with their worth."""
 
-    ads: tuple[AdUpdate, ...]
+    inventory: Inventory
+    rows: Ints
+    """(C,) of the inventory, rising: equal offers stand in the order of their ids."""
     prob: Floats
     """(C,) chance of the event that each ad bids for; 1 where it bids for the impression."""
 
     @property
+    def ads(self) -> tuple[AdUpdate, ...]:
+        return tuple(self.inventory.ads[row] for row in self.rows.tolist())
+
+    @property
+    def bids(self) -> Floats:
+        """(C,) in micros."""
+        return np.asarray(self.inventory.bids[self.rows])
+
+    @property
     def value_micros(self) -> Floats:
         """(C,) expected worth of a showing."""
-        return np.array([ad.bid_micros for ad in self.ads], np.float64) * self.prob
+        return self.bids * self.prob
 
     def worth(self) -> dict[ItemId, float]:
         """The best offer's value in micros for each promoted item."""
@@ -86,23 +104,37 @@ class Offers:
 
     def at(self, places: Ints) -> "Offers":
         """The offers at `places`, in that order."""
-        return Offers(tuple(self.ads[place] for place in places.tolist()), self.prob[places])
+        return Offers(self.inventory, self.rows[places], self.prob[places])
 
     def candidates(self) -> Candidates:
         """The ads' items, or the ads themselves where they show a creative."""
         return Candidates(
-            item_ids=tuple(ItemId(ad.item_id or f"ad:{ad.ad_id}") for ad in self.ads),
+            item_ids=tuple(self.inventory.names[row] for row in self.rows.tolist()),
             texts={place: ad.title for place, ad in enumerate(self.ads) if ad.title},
         )
 
 
-def offers_of(ads: Sequence[AdUpdate], response: Response | None, asker: Asker) -> Offers:
-    """What `ads`, all of which may be shown, are worth to their advertisers."""
-    pays_now = np.array([ad.bid_for == "impression" for ad in ads], np.bool_)
-    if response is None or not len(ads):
-        return Offers(tuple(ads), np.where(pays_now, 1.0, 0.01))
-    prob = np.asarray(response.probs(asker.state, ads), dtype=np.float64)
-    return Offers(tuple(ads), np.where(pays_now, 1.0, np.clip(prob, 1e-6, 1.0)))
+def offers_of(inventory: Inventory, rows: Ints, response: Response | None, asker: Asker) -> Offers:
+    """What the ads at `rows`, all of which may be shown, are worth to their advertisers."""
+    pays_now = inventory.pays_now[rows]
+    if response is None or not len(rows):
+        return Offers(inventory, rows, np.where(pays_now, 1.0, 0.01))
+    prob = np.asarray(response.probs(asker.state, inventory, rows), dtype=np.float64)
+    return Offers(inventory, rows, np.where(pays_now, 1.0, np.clip(prob, 1e-6, 1.0)))
+
+
+def affordable(ledger: Ledger, inventory: Inventory, rows: Ints, query: Query, missing: set[Part]) -> Ints:
+    """The ads of `rows` whose campaigns have a whole bid left: who cannot pay sets no price for others.
+
+    Without the store there are none, and "state" is missing.
+    """
+    if "state" in missing:
+        return rows[:0]
+    try:
+        return np.asarray(rows[ledger.affords([inventory.ads[row] for row in rows.tolist()], query.time_ms)])
+    except StoreError:
+        missing.add("state")
+        return rows[:0]
 
 
 def with_ad_value(weights: Floats) -> Floats:
@@ -127,96 +159,100 @@ class Contest:
 
     def critical_micros(self, offer: int, rival: float) -> int:
         """The least bid with which `offer` still reaches the utility `rival`, between reserve and bid."""
-        ad, prob = self.offers.ads[offer], float(self.offers.prob[offer])
+        bid, prob = int(self.offers.bids[offer]), float(self.offers.prob[offer])
         center, scale = float(self.constants.center[AD_VALUE]), float(self.constants.scale[AD_VALUE])
-        value = np.log1p(prob * ad.bid_micros / MICROS)
+        value = np.log1p(prob * bid / MICROS)
         own = float(np.clip((value - center) / scale, -CLIP, CLIP))
         needed = own - (float(self.utility[offer]) - rival) / self.weight if self.weight > 0 else -np.inf
         least = float(np.expm1(center + scale * needed)) * MICROS / prob if needed > -CLIP else 0.0
-        return min(max(math.ceil(least), self.reserve_micros), ad.bid_micros)
+        return min(max(math.ceil(least), self.reserve_micros), bid)
 
     def order(self) -> Ints:
-        """Offers that meet the reserve, best first; equal ones by ad id."""
-        met = [place for place, ad in enumerate(self.offers.ads) if ad.bid_micros >= self.reserve_micros]
-        names = self.offers.ads
-        return np.array(sorted(met, key=lambda o: (-self.utility[o], names[o].ad_id)), np.int64)
+        """Offers that meet the reserve, best first; equal ones in the order of their ids."""
+        met = np.flatnonzero(self.offers.bids >= self.reserve_micros)
+        return np.asarray(met[np.argsort(-self.utility[met], kind="stable")])
+
+    def prices(self, queue: Sequence[int], length: int) -> list[int]:
+        """Critical prices of the first `length` of `queue`; the rival of each is the next below it."""
+        below = [float(self.utility[offer]) for offer in queue[1 : length + 1]] + [-np.inf]
+        return [
+            self.critical_micros(offer, rival) for offer, rival in zip(queue[:length], below, strict=False)
+        ]
 
 
-Reserve = Callable[[AdUpdate, int], str | None]
-"""Sets a price aside and gives a token; None if the budget does not hold it."""
+Reserve = Callable[[Sequence[tuple[AdUpdate, int]]], list[int | None]]
+"""Sets prices aside together; micros held of each, None if the budget does not hold it."""
+Explore = Callable[[Sequence[AdUpdate]], tuple[int, float] | None]
+"""Which of the losers is shown to learn of it, with its propensity; mostly none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sold:
+    """An offer that has its place."""
+
+    offer: int
+    price_micros: int
+    propensity: float = 1.0
 
 
 def fill(
     placements: Sequence[Placement],
     contest: Contest,
+    query_id: QueryId,
     reserve: Reserve,
+    explore: Explore,
     reasons: Callable[[int], tuple[Reason, ...]],
 ) -> tuple[PlacedAds, ...]:
     """Fill the placements in their order; an ad stands once on a page and pays its critical price.
 
-    An offer whose budget does not hold its price is passed over. The rival of a pick is the
-    best offer that is left below it.
+    The rival of a pick is the best offer left below it. All prices are set aside in one step; an
+    offer whose budget another decision has taken meanwhile is passed over.
     """
-    queue = contest.order().tolist()
-    filled = []
+    ads, queue = contest.offers.ads, contest.order().tolist()
+    wanted, sold = sum(placement.length for placement in placements), list[_Sold]()
+    while queue and len(sold) < wanted:
+        length = wanted - len(sold)
+        picks = [_Sold(*pick) for pick in zip(queue, contest.prices(queue, length), strict=False)]
+        queue = queue[length:]
+        if not sold and (tried := explore([ads[offer] for offer in queue])) is not None:
+            picks[-1] = _Sold(queue.pop(tried[0]), contest.reserve_micros, tried[1])
+        held = reserve([(ads[pick.offer], pick.price_micros) for pick in picks])
+        sold += [
+            replace(pick, price_micros=micros)
+            for pick, micros in zip(picks, held, strict=True)
+            if micros is not None
+        ]
+    left, filled = iter(sold), []
     for placement in placements:
-        items: list[PlacedAd] = []
-        while queue and len(items) < placement.length:
-            offer = queue.pop(0)
-            ad = contest.offers.ads[offer]
-            rival = float(contest.utility[queue[0]]) if queue else -np.inf
-            price = contest.critical_micros(offer, rival)
-            if (token := reserve(ad, price)) is None:
-                continue
-            items.append(
-                PlacedAd(
-                    ad_id=ad.ad_id,
-                    campaign_id=ad.campaign_id,
-                    item_id=None if ad.item_id is None else ItemId(ad.item_id),
-                    price_micros=price,
-                    value_micros=round(float(contest.offers.value_micros[offer])),
-                    propensity=1.0,
-                    token=token,
-                    reasons=reasons(offer),
-                )
+        items = [
+            PlacedAd(
+                ad_id=ads[one.offer].ad_id,
+                campaign_id=ads[one.offer].campaign_id,
+                item_id=_item_of(ads[one.offer]),
+                price_micros=one.price_micros,
+                value_micros=round(float(contest.offers.value_micros[one.offer])),
+                score=float(contest.utility[one.offer]),
+                propensity=one.propensity,
+                token=token_of(query_id, ads[one.offer].ad_id),
+                reasons=reasons(one.offer),
             )
+            for one in islice(left, placement.length)
+        ]
         filled.append(PlacedAds(placement.placement_id, tuple(items)))
     return tuple(filled)
 
 
+def _item_of(ad: AdUpdate) -> ItemId | None:
+    return None if ad.item_id is None else ItemId(ad.item_id)
+
+
 def as_draw(placements: Sequence[PlacedAds], ad_ids: Sequence[str]) -> Draw:
-    """The placements as picks among `ad_ids`, from the first place to the last; none was left to chance."""
+    """The placements as picks among `ad_ids`, from the first place to the last."""
     index = {name: place for place, name in enumerate(ad_ids)}
-    order = np.array([index[ad.ad_id] for placed in placements for ad in placed.items], np.int64)
-    return Draw(order=order, propensities=np.ones(len(order)), forced=np.zeros(len(order), np.bool_))
-
-
-def eligible(ads: Iterable[AdUpdate], query: Query, asker: Asker) -> list[AdUpdate]:
-    """Ads whose time, targeting and frequency cap allow them here and now."""
-    shown = {} if asker.state is None else asker.state.ads
-    today = query.time_ms // DAY_MS
-
-    def may_stand(ad: AdUpdate) -> bool:
-        day, showings = shown.get(ad.ad_id, (0, 0))
-        capped = ad.cap is not None and day == today and showings >= ad.cap
-        started = ad.starts_ms is None or ad.starts_ms <= query.time_ms
-        ended = ad.ends_ms is not None and ad.ends_ms <= query.time_ms
-        return started and not ended and not capped and ad.cap != 0 and _targets(ad.targeting or {}, query)
-
-    return [ad for ad in ads if may_stand(ad)]
-
-
-def _targets(targeting: Mapping[Target, list[str]], query: Query) -> bool:
-    """Whether every list of `targeting` has something of this query."""
-    words, place = set(query.text.lower().split()), query.context
-    found: dict[Target, Callable[[list[str]], bool]] = {
-        "surfaces": lambda wanted: query.surface in wanted,
-        "channels": lambda wanted: query.channel in wanted,
-        "categories": lambda wanted: f"{place.category}/".startswith(tuple(f"{w}/" for w in wanted)),
-        "item_ids": lambda wanted: place.item_id in wanted,
-        "keywords": lambda wanted: bool(words & {w.lower() for w in wanted}),
-    }
-    return all(found[name](wanted) for name, wanted in targeting.items())
+    placed = [ad for placement in placements for ad in placement.items]
+    order = np.array([index[ad.ad_id] for ad in placed], np.int64)
+    propensities = np.array([ad.propensity for ad in placed], np.float64)
+    return Draw(order=order, propensities=propensities, forced=np.zeros(len(order), np.bool_))
 
 
 def reserve_from(ledger: Ledger, query: Query, missing: set[Part]) -> Reserve:
@@ -225,13 +261,27 @@ def reserve_from(ledger: Ledger, query: Query, missing: set[Part]) -> Reserve:
     Without the store nobody knows what is left, so nothing is sold and "state" is missing.
     """
 
-    def reserve(ad: AdUpdate, price_micros: int) -> str | None:
+    def reserve(prices: Sequence[tuple[AdUpdate, int]]) -> list[int | None]:
+        if "state" not in missing:
+            try:
+                return ledger.reserve(prices, query.id, query.time_ms)
+            except StoreError:
+                missing.add("state")
+        return [None] * len(prices)
+
+    return reserve
+
+
+def explore_from(explorer: Explorer, query: Query, missing: set[Part]) -> Explore:
+    """New ads are tried as the explorer says; without the store none is, and "state" is missing."""
+
+    def explore(losers: Sequence[AdUpdate]) -> tuple[int, float] | None:
         if "state" in missing:
             return None
         try:
-            return ledger.reserve(ad, price_micros, query.id, query.time_ms)
+            return explorer.pick(query.id, losers)
         except StoreError:
             missing.add("state")
             return None
 
-    return reserve
+    return explore

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from raysys.ads.inventory import Inventory
 from raysys.catalog import Catalog
-from raysys.events import AdUpdate
 from raysys.state.protocol import State
 from raysys.text.keywords import QueryClass
 from raysys.types import Floats, Ints, Surface
@@ -78,4 +78,4 @@ class Classes(Protocol):
 class Response(Protocol):
     """Does this person respond to these ads? See `raysys.ads.scorer`."""
 
-    def probs(self, state: State | None, ads: Sequence[AdUpdate]) -> Floats: ...
+    def probs(self, state: State | None, ads: Inventory, rows: Ints) -> Floats: ...

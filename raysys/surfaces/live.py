@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from raysys.ads.inventory import Inventory
 from raysys.catalog import Catalog
 from raysys.errors import Part, PartError, StoreError
 from raysys.events import AdUpdate, ItemUpdate
@@ -26,7 +27,8 @@ class Live:
     def __init__(self, experts: Experts, encoder: Encoder | None, store: StateStore) -> None:
         interest = None if experts.interest is None else experts.interest.with_items(experts.catalog)
         self._experts, self._encoder, self._store = replace(experts, interest=interest), encoder, store
-        self._ads: Mapping[str, AdUpdate] = {}
+        self._told: Mapping[str, AdUpdate] = {}
+        self._ads = Inventory.of(())
         self._version = 0
         self._changing, self._lock = threading.Lock(), threading.Lock()
         """Of the experts, and of the people: nobody who only looks waits for a store that hangs."""
@@ -49,8 +51,8 @@ class Live:
             missing.add("state")
         return self._experts
 
-    def ads(self) -> Mapping[str, AdUpdate]:
-        """All ads by id, as of the last call of `experts`."""
+    def ads(self) -> Inventory:
+        """All ads, as of the last call of `experts`."""
         return self._ads
 
     def state(self, key: Key | None, missing: set[Part]) -> State | None:
@@ -95,7 +97,9 @@ class Live:
             told = sum(_tells(update) for update in updates)
             if updates:
                 self._swap(updates, encode=told <= BURST)
-            self._ads, self._version = self._store.ads(), version
+            if (ads := self._store.ads()) != self._told:
+                self._ads, self._told = Inventory.of(ads.values()), ads
+            self._version = version
         if told > BURST:
             threading.Thread(target=self._encode_late, args=(updates,), daemon=True).start()
 

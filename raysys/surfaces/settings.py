@@ -26,11 +26,19 @@ class SurfaceSettings:
     own: int = 100
     """How many of the user's own items join a feed."""
     reserve_micros: int = 0
-    """The least that an advertiser pays for a showing."""
+    """The least price of the event that an ad bids for; who bids less does not stand."""
+    hold_minutes: int = 30
+    """How long a price waits for the impression or click that it is paid for."""
+    conversion_minutes: int = 7 * 24 * 60
+    """How long it waits for a conversion."""
+    explore_percent: int = 1
+    """New ads get at most this share of the places sold, to show what they are worth."""
 
 
 _SWITCHES = {"drop_unavailable": bool, "drop_hidden": bool}
-_COUNTS = ("retrieve", "trending", "own", "reserve_micros")
+_COUNTS = (
+    "retrieve", "trending", "own", "reserve_micros", "hold_minutes", "conversion_minutes", "explore_percent",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

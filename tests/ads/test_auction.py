@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raysys.ads.inventory import Inventory
 from raysys.events import AdUpdate
 from raysys.signals import SignalConstants
 from raysys.surfaces.ads import AD_VALUE, Contest, Offers
@@ -22,7 +23,7 @@ def _contest(
         AdUpdate(ad_id=f"a{n}", campaign_id="c", advertiser_id="v", bid_micros=bid, bid_for="click")
         for n, bid in enumerate(bids)
     )
-    offers = Offers(ads, np.array(probs))
+    offers = Offers(Inventory.of(ads), np.arange(len(ads)), np.array(probs))
     utility = _signal(offers.value_micros) * 2.0 + np.array(others)
     return Contest(offers=offers, utility=utility, weight=2.0, constants=CONSTANTS, reserve_micros=reserve)
 

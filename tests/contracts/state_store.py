@@ -19,7 +19,8 @@ from raysys.events import (
     Kind,
     UserUpdate,
 )
-from raysys.state.protocol import HISTORY, OWN_ITEMS, StateStore
+from raysys.state.holds import UNMATCHED
+from raysys.state.protocol import HISTORY, OWN_ITEMS, Hold, StateStore
 from raysys.types import DAY_MS, Key
 
 ANN, SESSION = Key("u:ann"), Key("s:tab")
@@ -186,7 +187,44 @@ class StateStoreContract(ABC):
         assert store.add("spend", 3, limit=5) == 3
         assert store.add("spend", 3, limit=5) is None
         assert store.add("spend", -1) == 2
-        assert store.counter("spend") == 2
+        assert store.counters(["spend", "other"]) == [2, 0]
+
+    def test_a_hold_ends_once_settled_lapsed_or_given_back(self, store: StateStore) -> None:
+        def hold(query: str, micros: int, until_ms: int) -> int | None:
+            asked = Hold(
+                query_id=query, ad_id="a", account="spend", micros=micros, bid_for="click",
+                until_ms=until_ms, limit=10,
+            )  # fmt: skip
+            return store.hold([asked], now_ms=until_ms - 10)[0]
+
+        def click(query: str, time_ms: int) -> Interaction:
+            return Interaction(kind="click", item_id="i", ad_id="a", query_id=query, time_ms=time_ms)
+
+        assert [hold("settled", 4, 20), hold("lapsed", 5, 20), hold("none", 2, 20)] == [4, 5, None]
+        assert hold("settled", 9, 20) == 4
+        store.append([click("settled", 20)], 20)
+        store.append([click("lapsed", 21)], 21)
+        assert store.held(["spend", "other"], 20) == [9, 0]
+        assert store.held(["spend", "other"], 21) == [4, 0]
+        assert hold("given back", 6, 40) == 6
+        assert store.counters(["spend", UNMATCHED]) == [10, 1]
+        assert [store.release("given back", ["a", "b"]), store.release("settled", ["a"])] == [6, 0]
+        assert store.held(["spend"], 99) == [4]
+
+    def test_deciding_is_no_showing_and_another_surface_shows_no_ad(self, store: StateStore) -> None:
+        ad = AdUpdate(ad_id="a", campaign_id="c", advertiser_id="v", bid_micros=1, bid_for="impression")
+        asked = Hold(query_id="q", ad_id="a", account="spend", micros=1, bid_for="impression", until_ms=9)
+        store.append([ad, deed("b", 1)], 1)
+        store.hold([asked], 1)
+        shown = {"query_id": "q", "item_ids": ["a"], "time_ms": 2, "user_id": "ann"}
+        store.append([Impression(surface="search", **shown)], 2)  # type: ignore[arg-type]
+        state = store.live(ANN)
+        assert state is not None
+        assert (state.ads, store.held(["spend"], 99)) == ({}, [0])
+        store.append([Impression(surface="ads", **shown)], 2)  # type: ignore[arg-type]
+        state = store.live(ANN)
+        assert state is not None
+        assert (state.ads, store.held(["spend"], 99)) == ({"a": (0, 1)}, [1])
 
     def test_who_was_forgotten_does_not_come_back_with_a_late_copy(self, store: StateStore) -> None:
         old = [deed("a", 1, user_id="ann", session_id="tab"), deed("b", 2, session_id="tab")]
