@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,14 +15,16 @@ from raysys.dataset.clean import (
     ORDER,
     CleanSettings,
     keyed,
+    linked,
     without_duplicates,
     without_impossible,
     without_robots,
 )
-from raysys.dataset.read import Read, distinct, write_quarantine
+from raysys.dataset.read import Read, distinct, together, write_quarantine
 from raysys.dataset.split import WeightSettings, sessions, weighted
+from raysys.dataset.wishes import Wishes
 from raysys.errors import DataError
-from raysys.events import Event, Forget, Impression, ItemUpdate, UserUpdate, encode_event, key_of_event
+from raysys.events import Impression, ItemUpdate, encode_event
 
 Shard: TypeAlias = tuple[pl.DataFrame, CleanSettings]
 Cleaned: TypeAlias = tuple[pl.DataFrame, Counter[str]]
@@ -85,13 +87,15 @@ def build(
         quarantine: file for refused rows, written only if there are some.
     """
     clean, weights = clean or CleanSettings(), weights or WeightSettings()
-    read = _together(chunks)
+    read = together(chunks)
     if read.refused and quarantine is not None:
         write_quarantine(read.refused, quarantine)
     removed: Counter[str] = Counter()
     others = distinct(read.others)
-    wishes = _Wishes.of(others)
-    frame = wishes.interactions(keyed(read.interactions), removed)
+    shown = [event for event in others if isinstance(event, Impression)]
+    wishes = Wishes.of(others, linked(read.interactions, shown))
+    kept, impressions = wishes.interactions(read.interactions, removed), wishes.impressions(shown, removed)
+    frame = keyed(kept, linked(kept, impressions))
     once = without_duplicates(frame)
     removed["sent twice"] = len(frame) - len(once)
     parts = []
@@ -101,7 +105,6 @@ def build(
     interactions = pl.concat(parts).sort(*ORDER, "query_id", "ad_id", nulls_last=True)
     now_ms = int(interactions["time_ms"].max() or 0)  # type: ignore[arg-type]
     interactions = weighted(interactions, now_ms, weights)
-    impressions = wishes.impressions(others, removed)
     items = [event for event in others if isinstance(event, ItemUpdate)]
     report = _report(read, interactions, impressions, items, removed)
     return Dataset(interactions, impressions, items, report)
@@ -125,66 +128,10 @@ def fingerprint(frame: pl.DataFrame) -> str:
     return digest.hexdigest()[:16]
 
 
-def _together(chunks: Iterable[Read]) -> Read:
-    parts = list(chunks)
-    whole = Read(
-        others=[event for part in parts for event in part.others],
-        refused=[refusal for part in parts for refusal in part.refused],
-        rows=sum(part.rows for part in parts),
-    )
-    if parts:
-        whole.interactions = pl.concat([part.interactions for part in parts])
-    return whole
-
-
 def _by_user(frame: pl.DataFrame, shards: int) -> list[pl.DataFrame]:
     if shards == 1:
         return [frame]
     return [frame.filter(pl.col("user").fill_null("").hash() % shards == n) for n in range(shards)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Wishes:
-    """What people asked for: whom to leave out, and what to forget of whom."""
-
-    refused: frozenset[str]
-    """Keys whose latest word was a refusal."""
-    forgotten: Mapping[str, int | None]
-    """Keys to be forgotten up to a time; None is all of them."""
-
-    @classmethod
-    def of(cls, others: Sequence[Event]) -> "_Wishes":
-        refused: dict[str, bool] = {}
-        forgotten: dict[str, int | None] = {}
-        for event in others:
-            if isinstance(event, UserUpdate) and event.consent is not None:
-                refused[f"u:{event.user_id}"] = not event.consent
-            elif isinstance(event, Forget):
-                forgotten[f"u:{event.user_id}"] = event.time_ms
-        return cls(frozenset(user for user, no in refused.items() if no), forgotten)
-
-    def interactions(self, frame: pl.DataFrame, removed: Counter[str]) -> pl.DataFrame:
-        """Those that may be learned from."""
-        gone = pl.col("user").is_in(sorted(self.refused))
-        for user, until in self.forgotten.items():
-            gone |= (pl.col("user") == user) & (pl.lit(True) if until is None else pl.col("time_ms") <= until)
-        kept = frame.filter(~gone.fill_null(False))
-        removed["forgotten or without consent"] += len(frame) - len(kept)
-        return kept
-
-    def impressions(self, events: Sequence[Event], removed: Counter[str]) -> list[Impression]:
-        """Those of `events` that are impressions and may be learned from."""
-        shown = [event for event in events if isinstance(event, Impression)]
-        kept = [event for event in shown if not self._gone(event)]
-        removed["forgotten or without consent"] += len(shown) - len(kept)
-        return kept
-
-    def _gone(self, event: Impression) -> bool:
-        key = key_of_event(event)
-        if key is not None and key in self.forgotten:
-            until = self.forgotten[key]
-            return until is None or event.time_ms <= until or key in self.refused
-        return key in self.refused
 
 
 def _report(

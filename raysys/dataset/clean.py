@@ -5,10 +5,12 @@ is the same whatever happened after it.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
+from raysys.events import Impression
 from raysys.types import DAY_MS
 
 ORDER = ("time_ms", "user", "item", "kind", "value")
@@ -28,13 +30,25 @@ class CleanSettings:
     """Views and clicks within a minute; purchases are exempt, a receipt has one time."""
 
 
-def keyed(frame: pl.DataFrame) -> pl.DataFrame:
+def linked(frame: pl.DataFrame, impressions: Sequence[Impression]) -> pl.DataFrame:
+    """Sessions with the first user that was seen in each (session_id, linked, since)."""
+    told = ("session_id", "user_id", "time_ms")
+    shown = pl.DataFrame(
+        {name: [getattr(event, name) for event in impressions] for name in told},
+        schema=dict(frame.select(told).schema),
+    )
+    both = pl.concat([frame.select(told), shown]).drop_nulls().sort("time_ms", "user_id")
+    return (
+        both.group_by("session_id", maintain_order=True)
+        .first()
+        .rename({"user_id": "linked", "time_ms": "since"})
+    )
+
+
+def keyed(frame: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
     """The state key of each interaction; a session belongs to its first user from then on."""
-    both = frame.filter(pl.col("user_id").is_not_null() & pl.col("session_id").is_not_null())
-    links = both.sort("time_ms", "user_id").group_by("session_id", maintain_order=True)
-    first = links.first().select("session_id", linked="user_id", since="time_ms")
     user = pl.coalesce("user_id", pl.when(pl.col("time_ms") >= pl.col("since")).then(pl.col("linked")))
-    joined = frame.join(first, on="session_id", how="left")
+    joined = frame.join(links, on="session_id", how="left")
     return joined.with_columns(user=pl.coalesce("u:" + user, "s:" + pl.col("session_id"))).drop(
         "linked", "since"
     )

@@ -118,6 +118,45 @@ def test_the_forgotten_and_the_refusing_are_not_learned_from() -> None:
     assert data.interactions["user"].to_list() == ["u:cat"]
 
 
+@pytest.mark.parametrize("shards", [1, 5])
+@pytest.mark.parametrize("by_impression", [True, False])
+@pytest.mark.parametrize("wish", [Forget(user_id="ann"), Forget(user_id="ann", time_ms=T + 5),
+                                  UserUpdate(user_id="ann", consent=False)])  # fmt: skip
+def test_what_a_session_did_before_it_was_hers_goes_with_her(
+    wish: Event, by_impression: bool, shards: int
+) -> None:
+    page = Impression(
+        query_id="q", surface="feed", item_ids=["b"], time_ms=T + 1, user_id="ann", session_id="s"
+    )
+    early = Impression(query_id="p", surface="feed", item_ids=["b"], time_ms=T, session_id="s")
+    events: list[Event] = [
+        Interaction(kind="click", item_id="a", session_id="s", time_ms=T),
+        early,
+        page if by_impression else deed("ann", "b", T + 1, session_id="s"),
+        Interaction(kind="click", item_id="c", session_id="s", time_ms=T + 2),
+        deed("bob", "a", T),
+        wish,
+    ]
+    data = built(events, shards=shards)
+    assert data.interactions["user"].to_list() == ["u:bob"]
+    assert data.impressions == []
+    assert data.report["removed"]["forgotten or without consent"] == 4
+
+
+def test_what_comes_after_forgetting_is_a_strangers_until_linked_again() -> None:
+    """As in the live store: forgetting ends the link, and a later one forgets nothing."""
+
+    def click(item: str, at: int) -> Interaction:
+        return Interaction(kind="click", item_id=item, session_id="s", time_ms=at)
+
+    gone = [click("a", T), deed("ann", "b", T + 1, session_id="s"), click("c", T + 2)]
+    kept = [click("d", T + 6), deed("ann", "e", T + 7, session_id="s"), click("f", T + 8)]
+    frame = built([*gone, *kept, Forget(user_id="ann", time_ms=T + 5)]).interactions
+    assert frame.select("item", "user").rows() == [("d", "s:s"), ("e", "u:ann"), ("f", "u:ann")]
+    later = built([*gone[:1], *kept, Forget(user_id="ann", time_ms=T + 5)]).interactions
+    assert later["item"].to_list() == ["a", "d", "e", "f"]
+
+
 def test_a_session_belongs_to_its_user_from_the_link_on() -> None:
     events = [
         Interaction(kind="click", item_id="a", session_id="s", time_ms=T),
