@@ -1,0 +1,86 @@
+"""The conditional logit: by hand, and recovered from choices that it made."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from raysys.behavior.choice import ChoiceModel, choice_loss, fit_choice, inclusive_value, utilities
+from raysys.errors import DataError
+from tests.behavior.people import situations
+
+PLANTED = (0.5, 1.5, -1.0)
+
+
+def test_three_candidates_by_hand() -> None:
+    """Utilities log 1, log 2, log 3 and log 4 for nothing: shares of a tenth each."""
+    model = ChoiceModel(
+        names=("x",), weights=np.ones((3, 1)), outside=np.array([np.log(4.0), np.nan, 0.0]), again=np.zeros(3)
+    )
+    wish = np.log([[1.0], [2.0], [3.0]])
+    np.testing.assert_allclose(model.probs(wish, 0), [0.1, 0.2, 0.3])
+    np.testing.assert_allclose(model.probs(wish, 1), [1 / 6, 2 / 6, 3 / 6])
+
+
+def test_the_loss_of_an_even_choice_is_the_log_of_the_candidates() -> None:
+    people = situations()
+    loss = choice_loss(np.zeros(people.present.shape), people)
+    some = people.bought.any(axis=1)
+    np.testing.assert_allclose(loss[some], np.log(people.present.sum(axis=1))[some])
+    assert np.isnan(loss[~some]).all()
+
+
+def test_planted_weights_and_the_outside_option_are_recovered() -> None:
+    model = fit_choice(situations(4000, weights=PLANTED, outside=1.0))
+    np.testing.assert_allclose(model.weights, np.tile(PLANTED, (3, 1)), atol=0.12)
+    np.testing.assert_allclose(model.outside, 1.0, atol=0.12)
+    np.testing.assert_allclose(model.again, 0.0, atol=1e-9)
+
+
+def test_each_surface_has_its_own_weights_and_one_without_purchases_those_of_all() -> None:
+    one, two = (situations(3000, weights=(weight, 0.0, 0.0), surfaces=2) for weight in (2.0, -2.0))
+    mixed = np.where(one.surface[:, None] == 0, one.bought, two.bought)  # of the same pages
+    model = fit_choice(replace(one, bought=mixed))
+    assert model.weights[0, 0] == pytest.approx(2.0, abs=0.2)
+    assert model.weights[1, 0] == pytest.approx(-2.0, abs=0.2)
+    assert abs(model.weights[2, 0]) < 0.3
+    assert np.isnan(model.outside[2])
+
+
+def test_a_fit_is_the_bottom_of_the_loss() -> None:
+    people = situations(500)
+    model = fit_choice(people)
+    best = np.nanmean(choice_loss(model.appeal(people), people))
+    for step in (-0.3, 0.3):
+        for feature in range(3):
+            weights = model.weights.copy()
+            weights[:, feature] += step
+            assert np.nanmean(choice_loss(utilities(people, weights), people)) > best
+
+
+def test_where_everybody_buys_the_outside_option_is_unknown() -> None:
+    assert np.isnan(fit_choice(situations(outside=-1e9)).outside).all()
+
+
+def test_a_baskets_size_is_the_chance_of_one_thing_more() -> None:
+    people = situations(300, outside=-1e9)
+    twice = people.present & (np.cumsum(people.present, axis=1) <= 2)  # the first two of each page
+    assert fit_choice(replace(people, bought=twice)).again == pytest.approx([0.5] * 3)
+
+
+def test_a_log_without_purchases_is_refused() -> None:
+    people = situations()
+    with pytest.raises(DataError, match="no situation has a purchase"):
+        fit_choice(replace(people, bought=np.zeros_like(people.bought)))
+
+
+def test_padding_counts_for_nothing() -> None:
+    people = situations()
+    wild = people.wish.copy()
+    wild[~people.present] = 1e6
+    other = replace(people, wish=wild)
+    np.testing.assert_array_equal(fit_choice(people).weights, fit_choice(other).weights)
+    weights = np.tile(PLANTED, (3, 1))
+    np.testing.assert_array_equal(
+        inclusive_value(utilities(people, weights), people), inclusive_value(utilities(other, weights), other)
+    )
