@@ -12,7 +12,7 @@ from raysys.errors import DataError
 from raysys.log import RankingRecord
 from raysys.policy.draw import Cap, Draw, draw_ranking, query_noise
 from raysys.policy.odds import mixed_odds, pick_odds
-from raysys.signals import SIGNALS
+from raysys.signals import SIGNALS, SignalConstants
 from raysys.surfaces.judge import Judge
 from raysys.surfaces.order import Incumbent, Valuation, valuation, weighed
 from raysys.types import Floats, Query, QueryId
@@ -38,9 +38,23 @@ class Replayer:
     Auctions are not drawn and have no replay (`ranked` tells them apart).
     """
 
-    def __init__(self, bundle: Bundle, *, seed: int = 0, dial: float | None = None) -> None:
-        """`dial` takes the place of the one that each record holds; `seed` is the replica's."""
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        seed: int = 0,
+        dial: float | None = None,
+        logged_in: SignalConstants | None = None,
+    ) -> None:
+        """A replayer of one bundle.
+
+        Args:
+            seed: the replica's.
+            dial: takes the place of the one that each record holds.
+            logged_in: what the logged signals were standardized with, if not with this bundle's constants.
+        """
         self.bundle, self._seed, self._dial = bundle, seed, dial
+        self._logged_in = bundle.signals if logged_in is None else logged_in
         self._judge = Judge(bundle, seed)
 
     def rank(self, record: RankingRecord) -> Replayed:
@@ -107,8 +121,16 @@ class Replayer:
             )
         if not len(record.item_ids):
             return np.zeros(0)
-        utility = weighed(record.signals, value.weights)
+        utility = weighed(self._restated(record.signals), value.weights)
         return utility if value.pins_only or not len(record.terms) else utility + record.terms
+
+    def _restated(self, signals: Floats) -> Floats:
+        """Logged signals (C, S) in this bundle's units; what was missing stays missing."""
+        old, new = self._logged_in, self.bundle.signals
+        if np.array_equal(old.center, new.center) and np.array_equal(old.scale, new.scale):
+            return signals
+        raw = signals.astype(np.float64) * old.scale + old.center
+        return new.standardize(np.where(signals == 0.0, np.nan, raw))
 
 
 def _caps(record: RankingRecord, value: Valuation) -> tuple[Cap, ...]:

@@ -1,127 +1,47 @@
 """From parts to a released bundle: assemble, pass the gate, publish."""
 
-import json
-import os
+import argparse
+import sys
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
 
 from raysys.bundle import Bundle, read_manifest
-from raysys.errors import BundleError, ConfigError, DataError
+from raysys.counterfactual import compare
+from raysys.dataset.logged import rewards_of
+from raysys.dataset.read import Read, read, together
+from raysys.errors import RaysysError
+from raysys.evaluation.estimate import Estimate
+from raysys.log import read_records
+from raysys.releases import current, metrics_of, previous, publish, rollback
+from raysys.replay import Replayer
+from tuning.gate import Quality, Verdict, judge
 
-GateKind: TypeAlias = Literal["first", "refresh"]
-
-TOLERANCE = 0.01
-"""A refresh may be worse by this share of the released bundle's quality."""
-CURRENT = "current.json"
-"""Names the released bundle in a folder of bundles."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quality:
-    """A metric of a bundle on held-out data, beside what it must beat or hold."""
-
-    name: str
-    value: float
-    low: float
-    """Lower end of the 95 % interval of `value`."""
-    high: float
-    baselines: Mapping[str, float]
-    """The same metric of each simple alternative on the same data."""
-
-    def __post_init__(self) -> None:
-        if not self.low <= self.value <= self.high:
-            raise DataError(f"{self.name}: {self.value} is outside its interval [{self.low}, {self.high}]")
+WORTH = {"click": 0.1, "purchase": 1.0}
+"""What an interaction is worth where nobody says otherwise."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One line of the gate's table."""
+def policy_difference(
+    bundle: Bundle, released: Bundle, records: Path, events: Read, worth: Mapping[str, float] = WORTH
+) -> Estimate | None:
+    """Reward per ranking of `bundle`'s policy minus that of the one which served and logged.
 
-    name: str
-    value: float
-    against: str
-    bar: float
-    passed: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What the gate decided, and everything it looked at."""
-
-    kind: GateKind
-    lines: tuple[Line, ...]
-    reason: str
-    passed: bool
-
-    def table(self) -> str:
-        """The lines and the reason, for a terminal."""
-        head = f"{'metric':<28} {'value':>9} {'against':<20} {'bar':>9}  verdict"
-        rows = [
-            f"{line.name:<28} {line.value:>9.4f} {line.against:<20} {line.bar:>9.4f}"
-            f"  {'pass' if line.passed else 'FAIL'}"
-            for line in self.lines
-        ]
-        return "\n".join([f"gate: {self.kind}", head, *rows, self.reason])
-
-
-def gate_first(qualities: Sequence[Quality]) -> Verdict:
-    """A first release must be at least as good as the best simple baseline in every metric."""
-    if not qualities:
-        raise DataError("nothing was measured; a first release needs the quality of at least one metric")
-    lines = []
-    for quality in qualities:
-        if not quality.baselines:
-            raise DataError(f"{quality.name} has no baselines; measure at least one on the same data")
-        best = max(quality.baselines, key=lambda name: quality.baselines[name])
-        bar = quality.baselines[best]
-        lines.append(
-            Line(name=quality.name, value=quality.value, against=best, bar=bar, passed=quality.value >= bar)
-        )
-    return _verdict("first", lines)
-
-
-def gate_refresh(qualities: Sequence[Quality], released: Mapping[str, float]) -> Verdict:
-    """A refresh may lose at most 1 % of any metric of the released bundle.
+    It judges the policy on the signals as they were logged: what a new interest model sees better is
+    not in it. Support is left to the gate. None if the policy is the same or nothing was logged.
 
     Args:
-        qualities: of the new bundle.
-        released: value of each metric of the released bundle, measured on the same held-out data.
+        records: folder of ranking records.
+        events: impressions and interactions that name their queries.
     """
-    if absent := sorted(set(released) - {quality.name for quality in qualities}):
-        raise DataError(f"the new bundle was not measured on {absent[0]}; measure it as the released one was")
-    lines = [
-        Line(
-            name=quality.name,
-            value=quality.value,
-            against="released less 1 %",
-            bar=(bar := released[quality.name] - TOLERANCE * abs(released[quality.name])),
-            passed=quality.value >= bar,
-        )
-        for quality in qualities
-        if quality.name in released
-    ]
-    if not lines:
-        raise DataError("new and released bundle share no metric; release with the gate `first`")
-    return _verdict("refresh", lines)
-
-
-def _verdict(kind: GateKind, lines: Sequence[Line]) -> Verdict:
-    failed = [line for line in lines if not line.passed]
-    reason = f"released: all {len(lines)} lines pass"
-    if failed:
-        worst = failed[0]
-        reason = (
-            f"refused: {worst.name} is {worst.value:.4f}, {worst.against} is {worst.bar:.4f};"
-            " improve it, or release anyway with force"
-        )
-    return Verdict(kind=kind, lines=tuple(lines), reason=reason, passed=not failed)
-
-
-def judge(qualities: Sequence[Quality], released: Mapping[str, float] | None) -> Verdict:
-    """The gate of the kind that fits: `first` where nothing is released yet."""
-    return gate_first(qualities) if released is None else gate_refresh(qualities, released)
+    if bundle.policy.id == released.policy.id:
+        return None
+    outcomes = rewards_of(read_records(records), events)
+    served = any(record.bundle_id == released.id for record in outcomes.records)
+    if not served:
+        return None
+    after = Replayer(bundle, logged_in=released.signals)
+    return compare(outcomes, outcomes.reward(worth), Replayer(released), after).difference(check=False)
 
 
 def release(
@@ -139,39 +59,79 @@ def release(
         "passed": verdict.passed,
         "forced": force and not verdict.passed,
         "reason": verdict.reason,
+        "lines": [asdict(line) for line in verdict.lines],
+        "difference": verdict.difference and asdict(verdict.difference),
     }
     told = replace(bundle, manifest={**bundle.manifest, "metrics": metrics, "gate": gate})
     return publish(told, folder)
 
 
-def publish(bundle: Bundle, folder: Path) -> Path:
-    """Save `bundle` as `folder/ID` and point `current.json` at it, in that order."""
-    draft = folder / f"draft-{os.getpid()}"
-    saved = bundle.save(draft)
-    path = folder / saved.id
-    if path.exists():
-        raise BundleError(f"{path} exists and a bundle is never overwritten; remove {draft}")
-    draft.rename(path)
-    note = folder / f".{CURRENT}.{os.getpid()}.tmp"
-    note.write_text(json.dumps({"bundle": saved.id}))
-    note.replace(folder / CURRENT)
-    return path
-
-
-def current(folder: Path) -> Path | None:
-    """The released bundle of `folder`, None before the first release."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 if it did what was asked, 1 if the gate refused, 2 if it could not run."""
+    parser = argparse.ArgumentParser(prog="python -m tuning.release", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    submit = commands.add_parser("submit", help="put a saved bundle through the gate and release it")
+    submit.add_argument("draft", type=Path, help="the bundle, with its metrics in the manifest")
+    submit.add_argument("--bundles", type=Path, required=True, help="the folder of released bundles")
+    submit.add_argument("--records", type=Path, help="the folder of ranking records")
+    submit.add_argument("--events", type=Path, nargs="+", default=[], help="impressions and interactions")
+    submit.add_argument("--force", action="store_true", help="release anyway; the manifest remembers")
+    submit.set_defaults(run=_submit)
+    for name, run, words in (
+        ("show", _show, "say which bundle is released, why, and which were before it"),
+        ("rollback", _rollback, "go back to the previous bundle that is whole"),
+    ):
+        command = commands.add_parser(name, help=words)
+        command.add_argument("bundles", type=Path, help="the folder of released bundles")
+        command.set_defaults(run=run)
+    options = parser.parse_args(arguments)
     try:
-        name = json.loads((folder / CURRENT).read_text())["bundle"]
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{folder / CURRENT}: {error}; expected a bundle's id under `bundle`") from error
-    path = folder / str(name)
-    read_manifest(path)
-    return path
+        return int(options.run(options))
+    except RaysysError as error:
+        print(f"release: {error}", file=sys.stderr)
+        return 2
 
 
-def metrics_of(path: Path) -> dict[str, Any]:
-    """Metrics in a released bundle's manifest, by name."""
-    metrics: dict[str, Any] = read_manifest(path).get("metrics", {})
-    return metrics
+def _submit(options: argparse.Namespace) -> int:
+    draft, path = Bundle.load(options.draft), current(options.bundles)
+    metrics = metrics_of(options.draft)
+    qualities = [Quality(name=name, **told) for name, told in metrics.items()]
+    released, difference = None, None
+    if path is not None:
+        released = {name: float(told["value"]) for name, told in metrics_of(path).items()}
+        if options.records is not None:
+            events = together(read(options.events, now_ms=int(time.time() * 1000)))
+            difference = policy_difference(draft, Bundle.load(path), options.records, events)
+    verdict = judge(qualities, released, difference)
+    print(verdict.table())
+    done = release(draft, qualities, verdict, options.bundles, force=options.force)
+    if done is None:
+        return 1
+    print(f"current: {done.name}{'' if verdict.passed else ' (forced)'}")
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    path = current(options.bundles)
+    if path is None:
+        print(f"nothing is released in {options.bundles}")
+        return 1
+    manifest = read_manifest(path)
+    print(f"current: {path.name}, policy {manifest['policy_id']}")
+    for name, told in metrics_of(path).items():
+        print(f"  {name}: {told['value']:.4f} [{told['low']:.4f}, {told['high']:.4f}]")
+    if gate := manifest.get("gate"):
+        print(f"  gate {gate['kind']}{' (forced)' if gate['forced'] else ''}: {gate['reason']}")
+    for name in previous(options.bundles):
+        print(f"before: {name}")
+    return 0
+
+
+def _rollback(options: argparse.Namespace) -> int:
+    old, new = rollback(options.bundles)
+    print(f"was: {old.name}\nis:  {new.name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
