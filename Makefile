@@ -9,6 +9,8 @@ export HF_HUB_OFFLINE ?= 1
 export RAY_raylet_start_wait_time_s ?= 120
 export RAY_worker_register_timeout_seconds ?= 120
 
+LAYOUT ?= deployments/local.yaml
+
 .PHONY: test lint serve stop clean
 
 $(VENV)/ready: pyproject.toml constraints.txt
@@ -33,14 +35,15 @@ var/encoder: | $(VENV)/ready
 var/world/bundle: | $(VENV)/ready var/encoder
 	$(BIN)/python -m tuning.world $@ --encoder var/encoder
 
-serve: var/world/bundle  ## every endpoint at 127.0.0.1:8000, with a bundle of the synthetic world
+serve: var/world/bundle  ## every endpoint at 127.0.0.1:8000; LAYOUT=deployments/surfaces.yaml runs four applications
 	@! curl -s -o /dev/null http://127.0.0.1:8000/ || { echo "port 8000 is taken; make stop first"; exit 1; }
-	@echo $$$$ > var/serve.pid; exec $(BIN)/serve run deployments/local.yaml
+	@set -a; . deployments/serve.env; set +a; \
+	echo $$$$ > var/serve.pid; exec $(BIN)/serve run $(LAYOUT)
 
 stop:  ## ends what `make serve` started here, and nothing else
 	@test -f var/serve.pid || { echo "nothing to stop: make serve has not run here"; exit 1; }
 	@pid=$$(cat var/serve.pid); rm var/serve.pid; \
-	if grep -qa "deployments/local.yaml" /proc/$$pid/cmdline 2>/dev/null; then kill -TERM $$pid; \
+	if grep -qa "deployments/" /proc/$$pid/cmdline 2>/dev/null; then kill -TERM $$pid; \
 	else echo "process $$pid is not ours any more; nothing stopped"; fi
 
 clean:

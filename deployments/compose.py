@@ -12,7 +12,14 @@ OWN = ("/version", "/health")
 """Routes that every application has, under its own prefix."""
 
 
-def compose(routes: Routes, live: LiveBundle, *, prefix: str = "", api_keys: Sequence[str] = ()) -> ASGIApp:
+def compose(
+    routes: Routes,
+    live: LiveBundle,
+    *,
+    prefix: str = "",
+    api_keys: Sequence[str] = (),
+    names_requests: bool = True,
+) -> ASGIApp:
     """The application at `prefix`: those of `routes` below it, and its own version, health and metrics."""
     kept: dict[tuple[str, str], Handler] = {}
     for (method, path), handler in routes.items():
@@ -30,7 +37,13 @@ def compose(routes: Routes, live: LiveBundle, *, prefix: str = "", api_keys: Seq
         return Reply(page)
 
     kept["GET", f"{prefix}/openapi.json"] = openapi
-    app = App(kept, api_keys=api_keys, open_paths=(f"{prefix}/health",), timed=metrics.stage)
+    app = App(
+        kept,
+        api_keys=api_keys,
+        open_paths=(f"{prefix}/health",),
+        timed=metrics.stage,
+        names_requests=names_requests,
+    )
     return metrics.around(app, {path for _, path in kept})
 
 

@@ -78,7 +78,7 @@ def error_reply(status: int, code: str, message: str, field: str = "") -> Reply:
 
 
 class App:
-    """The ASGI callable. Every answer has an `x-request-id`; nothing a client sends is answered with 500."""
+    """The ASGI callable: every request has an id, and nothing that a client sends is answered with 500."""
 
     def __init__(
         self,
@@ -87,8 +87,11 @@ class App:
         api_keys: Sequence[str] = (),
         open_paths: Sequence[str] = OPEN_PATHS,
         timed: Callable[[str, float], None] = lambda stage, seconds: None,
+        names_requests: bool = True,
     ) -> None:
         self._routes, self._open, self._timed = routes, set(open_paths), timed
+        self._names_requests = names_requests
+        """Whether answers carry the request's id; an ingress that adds it itself would double it."""
         self._keys = [key.encode() for key in api_keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,7 +119,7 @@ class App:
             reply = replace(reply, body={"message": reply.body["error"]["message"]})
         body = reply.body if isinstance(reply.body, bytes) else _encode(reply.body)
         self._timed("encode", watch.lap("encode"))
-        await _send(send, reply, body, name, watch)
+        await _send(send, reply, body, name if self._names_requests else "", watch)
 
     async def _answer(
         self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, watch: Watch
@@ -177,10 +180,11 @@ async def _send(send: Send, reply: Reply, body: bytes, request_id: str, watch: W
     headers = [
         (b"content-type", reply.content_type.encode()),
         (b"content-length", str(len(body)).encode()),
-        (b"x-request-id", request_id.encode("latin-1", "replace")),
         (b"server-timing", f"total;dur={watch.spent() * 1e3:.3f}{laps}".encode()),
         *((name.encode(), value.encode()) for name, value in reply.headers),
     ]
+    if request_id:
+        headers.append((b"x-request-id", request_id.encode("latin-1", "replace")))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

@@ -53,18 +53,13 @@ class Args(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 def composed(
-    surfaces: Sequence[Opens],
-    service: Service,
-    prefix: str = "",
-    *,
-    ranks: bool = True,
-    api_keys: Sequence[str] = (),
+    surfaces: Sequence[Opens], service: Service, prefix: str = "", *, ranks: bool = True, **options: Any
 ) -> ASGIApp:
-    """The ASGI callable of these surfaces at `prefix`."""
+    """The ASGI callable of these surfaces at `prefix`; `options` are those of `compose`."""
     routes = dict(service.own_routes(ranks=ranks))
     for surface in surfaces:
         routes |= surface(service).routes()
-    return compose(routes, service.live, prefix=prefix, api_keys=api_keys)
+    return compose(routes, service.live, prefix=prefix, **options)
 
 
 def check_nodes(state: str, wanted: Mapping[str, float], nodes: Sequence[Mapping[str, Any]]) -> None:
@@ -114,7 +109,14 @@ class Replica:
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """Built inside the replica, so nothing that cannot be pickled crosses a process."""
         keys = keys_of_environment()
-        return composed(self._surfaces, self._service, self._prefix, ranks=self._ranks, api_keys=keys)
+        return composed(
+            self._surfaces,
+            self._service,
+            self._prefix,
+            ranks=self._ranks,
+            api_keys=keys,
+            names_requests=False,  # Serve does
+        )
 
     def reconfigure(self, user_config: dict[str, str]) -> None:
         """Serve calls this at every release. It returns at once and never raises:

@@ -1,23 +1,18 @@
 """What the whole suite shares: one bundle of the synthetic world, one Ray, one running Serve."""
 
 import os
-import socket
-import time
+import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
-os.environ.setdefault("RAY_worker_register_timeout_seconds", "120")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
 from raysys.behavior.world import World
+from tests.serving import FOLDER, ROOT, Served, free_port
 from tuning.world import world_bundle
 
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 settings.register_profile("patient", deadline=None)  # a loaded machine must not fail a property
 settings.load_profile("patient")
 
@@ -33,56 +28,43 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "first", folder / "second"
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A running Serve: where it answers, and what it was started with."""
-
-    url: str
-    bundles: tuple[Path, Path]
-    state: str
-    records: Path
-
-    def release(self, bundle: Path) -> None:
-        """What `serve run` does with a changed `user_config`."""
-        from ray import serve
-
-        from deployments.app import build
-
-        serve.run(build({"bundle": str(bundle), "state": self.state, "records": str(self.records)}))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
-def served(bundles: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The all-in-one application on a free port, with its state in SQLite."""
-    import httpx
+def serving() -> Iterator[str]:
+    """The one Ray and the one Serve of the suite, still without applications; where it answers."""
     import ray
     from ray import serve
 
-    from deployments.app import build
-
-    folder = tmp_path_factory.mktemp("served")
-    state, records = f"sqlite:{folder / 'state.db'}", folder / "records"
-    env = {"env_vars": {"PYTHONPATH": str(Path(__file__).parents[1])}}
+    env = {"env_vars": {"PYTHONPATH": str(ROOT)}}
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env=env)
     port = free_port()
     try:
-        serve.start(http_options={"host": "127.0.0.1", "port": port})
-        serve.run(build({"bundle": str(bundles[0]), "state": state, "records": str(records)}))
-        url = f"http://127.0.0.1:{port}"
-        for _ in range(120):
-            try:
-                if httpx.get(f"{url}/health").status_code == 200:
-                    break
-            except httpx.HTTPError:
-                pass
-            time.sleep(0.5)
-        yield Served(url, bundles, state, records)
+        serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
+        yield f"http://127.0.0.1:{port}"
     finally:
         serve.shutdown()
         ray.shutdown()
+        shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def served(
+    request: pytest.FixtureRequest,
+    serving: str,
+    bundles: tuple[Path, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Served:
+    """The running service: `local.yaml`, or the file that the module names in LAYOUT, with a fresh state.
+
+    One layout runs at a time, for each answers at `/`: deploying a file ends what ran before.
+    """
+    folder = tmp_path_factory.mktemp("served")
+    made = Served(
+        url=serving,
+        bundles=bundles,
+        state=f"sqlite:{folder / 'state.db'}",
+        records=folder / "records",
+        layout=getattr(request.module, "LAYOUT", "local"),
+        over=getattr(request.module, "OVER", {}),
+    )
+    made.release(bundles[0])
+    return made
