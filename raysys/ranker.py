@@ -75,9 +75,14 @@ class Ranker:
         """A ranker of the bundle at `path`; without a store it starts with nobody known."""
         return cls(Bundle.load(Path(path)), open_store("memory:") if store is None else store)
 
-    def meet(self, query: Query, degraded: Sequence[Part] = ()) -> Asker:
-        """Who asks, as of now: all that a ranking reads from the store, and so may have to wait for."""
-        return self._live.asker(query, degraded)
+    def meet(self, query: Query, degraded: Sequence[Part] = (), *, promotes: bool = False) -> Asker:
+        """Who asks, as of now: all that a ranking reads from the store, and so may have to wait for.
+
+        Args:
+            promotes: whether campaigns matter too, as they do in a personal feed.
+        """
+        asker = self._live.asker(query, degraded)
+        return replace(asker, worth=self._offers(query, asker).worth()) if promotes else asker
 
     def rank(
         self,
@@ -141,7 +146,7 @@ class Ranker:
     def feed(self, query: Query, degraded: Sequence[Part] = (), asker: Asker | None = None) -> Ranking:
         """A personal feed: what the person may like, buys again, everybody likes, and campaigns."""
         asker = self._met(query, degraded, asker)
-        worth = self._offers(query, asker).worth()
+        worth = self._offers(query, asker).worth() if asker.worth is None else asker.worth
         surface = self.bundle.settings.of(query.surface)
         rows = feed_rows(asker.experts, asker.person, asker.state, query, surface, worth)
         candidates = as_candidates(asker.experts, rows)
@@ -214,7 +219,7 @@ class Ranker:
         inventory = self._live.ads()
         rows = inventory.eligible(query, asker.state)
         rows = affordable(self._ledger, inventory, rows, query, asker.missing)
-        return offers_of(inventory, rows, self.bundle.response, asker)
+        return offers_of(inventory, rows, self.bundle.response, asker, query.time_ms)
 
     def score(
         self,

@@ -162,7 +162,7 @@ class FakePolicy(Folder):
 class FakeResponse(Folder):
     """Everybody responds to everything one time in ten."""
 
-    def probs(self, state: State | None, ads: Inventory, rows: Ints) -> Floats:
+    def probs(self, state: State | None, ads: Inventory, rows: Ints, now_ms: int) -> Floats:
         return np.full(len(rows), 0.1)
 
 

@@ -18,6 +18,7 @@ FEATURES: tuple[str, ...] = (
     "recent_responses",
     "any_response",
     "known",
+    "away",
     "promoted",
     "promoted_bought",
     "promoted_items",
@@ -33,7 +34,7 @@ FEATURES: tuple[str, ...] = (
 )
 """Names of the columns of `features`; amounts enter as log1p.
 
-`known` says whether the host knows any attribute of the person.
+`known` says whether the host knows any attribute of the person, `away` how long ago they were last heard of.
 """
 
 PAIRED = FEATURES.index("responses_x_promoted_slow")
@@ -43,11 +44,11 @@ RESPONDED = "ad:"
 """A conversion on a creative is kept under an own item of this prefix and the ad's id."""
 
 
-def features(state: State | None, about: About, places: Ints | None = None) -> Floats:
+def features(state: State | None, about: About, now_ms: int, places: Ints | None = None) -> Floats:
     """Columns FEATURES (C, F) float64 for one person and the ads at `places` of `about`, or all.
 
-    Decayed counts are read as of the person's last event, so the same state gives the same
-    features at any time. Nobody (`state` None) has zeros everywhere but in `promoted`.
+    Decayed counts are read as of the person's last event; how long ago that was is a column of
+    its own. Nobody (`state` None) has bought nothing, for longer than anybody.
     """
     state = State() if state is None else state
     places = np.arange(len(about.sizes)) if places is None else places
@@ -57,6 +58,7 @@ def features(state: State | None, about: About, places: Ints | None = None) -> F
     answered, _, _, lately, _ = own[responded].sum(axis=0).tolist()
     amounts = [state.days, len(own), bought, slow, fast, answered, lately]
     person = [*np.log1p(amounts).tolist(), float(answered > 0), float(bool(state.attributes))]
+    person.append(_away(state, now_ms))
     columns = np.zeros((len(places), len(FEATURES)))
     columns[:, : len(person)] = person
     columns[:, len(person)] = np.log1p(about.sizes[places])
@@ -71,6 +73,11 @@ def features(state: State | None, about: About, places: Ints | None = None) -> F
         axis=1,
     )
     return columns
+
+
+def _away(state: State, now_ms: int) -> float:
+    days = (now_ms - state.last_ms) / DAY_MS
+    return float(np.log1p(min(max(days, 0.0), 365.0))) if state.last_ms else SINCE_NEVER
 
 
 def _dealings(items: Sequence[str], own: Floats, slow: float, about: About) -> Floats:

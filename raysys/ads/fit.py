@@ -4,9 +4,19 @@ import numpy as np
 
 from raysys.ads.scorer import ResponseScorer
 from raysys.errors import DataError
-from raysys.types import Floats
+from raysys.types import Floats, Ints
 
 PENALTY = 30.0
+
+
+def held_out(columns: Floats, responded: Floats, groups: Ints, *, penalty: float = PENALTY) -> Floats:
+    """Chances (N,) of showings, each from a model of the other groups (N,), such as campaigns."""
+    probs = np.empty(len(responded))
+    for group in np.unique(groups):
+        other = groups != group
+        model = fit_response(columns[other], responded[other], penalty=penalty)
+        probs[~other] = model.of_features(columns[~other])
+    return probs
 
 
 def fit_response(columns: Floats, responded: Floats, *, penalty: float = PENALTY) -> ResponseScorer:

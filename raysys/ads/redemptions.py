@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from raysys.ads.features import FEATURES, RESPONDED, features
 from raysys.ads.inventory import About
 from raysys.state.protocol import FAST_DAYS, OWN_ITEMS, SLOW_DAYS, State
-from raysys.types import DAY_MS, Floats
+from raysys.types import DAY_MS, Floats, Ints
 
 Level: TypeAlias = Literal["campaign", "coupon"]
 TEST_FROM = datetime(2017, 10, 30)
@@ -31,6 +31,9 @@ class Offered:
     """(N, F) features as of the day that the campaign started."""
     redeemed: Floats
     """(N,) 1 where the household redeemed."""
+    household: Ints
+    campaign: Ints
+    """(N,) whose row it is, and of which campaign."""
 
     @property
     def own_purchases(self) -> Floats:
@@ -49,15 +52,19 @@ def offered(folder: Path, level: Level, *, test: bool) -> Offered:
     late = pl.col("start_date") >= TEST_FROM
     chosen = campaigns.filter(pl.col("start_date") > DATA_FROM, late == test).sort("start_date")
     tables = _tables(folder)
-    columns, labels = [], []
+    columns, labels, whose = [], [], []
     for campaign, starts in chosen.select("campaign_id", "start_date").iter_rows():
         offers = _offers(tables.coupons, campaign, level)
         done = _redeemed(tables.redemptions, campaign, level, None if test else TEST_FROM)
         about = About.of(list(offers.values()))
         for household, state in _states(tables, campaign, starts):
-            columns.append(features(state, about).astype(np.float32))
+            columns.append(features(state, about, _ms(starts)).astype(np.float32))
             labels.append([float((household, offer) in done) for offer in offers])
-    return Offered(columns=np.concatenate(columns), redeemed=np.concatenate(labels))
+            whose += [(household, campaign)] * len(offers)
+    households, of = np.array(whose, np.int64).T
+    return Offered(
+        columns=np.concatenate(columns), redeemed=np.concatenate(labels), household=households, campaign=of
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,9 +33,9 @@ class ResponseScorer:
         bias = float(np.log(prob) - np.log1p(-prob))
         return cls(center=np.zeros(size), scale=np.ones(size), weights=np.zeros(size), bias=bias)
 
-    def probs(self, state: State | None, ads: Inventory, rows: Ints) -> Floats:
+    def probs(self, state: State | None, ads: Inventory, rows: Ints, now_ms: int) -> Floats:
         """Chance (C,) that whoever has `state` responds to each ad at `rows` when it is shown."""
-        return self.of_features(features(state, ads.about, rows))
+        return self.of_features(features(state, ads.about, now_ms, rows))
 
     def of_features(self, columns: Floats) -> Floats:
         """Chance (N,) from columns FEATURES (N, F)."""

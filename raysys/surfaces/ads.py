@@ -114,12 +114,14 @@ class Offers:
         )
 
 
-def offers_of(inventory: Inventory, rows: Ints, response: Response | None, asker: Asker) -> Offers:
+def offers_of(
+    inventory: Inventory, rows: Ints, response: Response | None, asker: Asker, now_ms: int
+) -> Offers:
     """What the ads at `rows`, all of which may be shown, are worth to their advertisers."""
     pays_now = inventory.pays_now[rows]
     if response is None or not len(rows):
         return Offers(inventory, rows, np.where(pays_now, 1.0, 0.01))
-    prob = np.asarray(response.probs(asker.state, inventory, rows), dtype=np.float64)
+    prob = np.asarray(response.probs(asker.state, inventory, rows, now_ms), dtype=np.float64)
     return Offers(inventory, rows, np.where(pays_now, 1.0, np.clip(prob, 1e-6, 1.0)))
 
 

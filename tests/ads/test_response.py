@@ -39,17 +39,22 @@ def _ad(name: str, *items: str) -> AdUpdate:
 
 
 def test_features_are_what_the_hand_computes() -> None:
-    row = dict(zip(FEATURES, features(LOYAL, About.of([{"milk", "tea"}]))[0], strict=True))
+    row = dict(
+        zip(
+            FEATURES, features(LOYAL, About.of([{"milk", "tea"}]), LOYAL.last_ms + 9 * DAY_MS)[0], strict=True
+        )
+    )
     assert row["slow"] == pytest.approx(np.log1p(1.0))  # one half-life of 112 days halves 2.0
     assert row["fast"] == pytest.approx(np.log1p(2.0**-8))
     assert row["responses"] == pytest.approx(np.log1p(1))
     assert (row["promoted"], row["promoted_bought"]) == pytest.approx((np.log1p(2), np.log1p(3)))
     assert row["promoted_share"] == pytest.approx(1.0)
+    assert row["away"] == pytest.approx(np.log1p(9))
 
 
 def test_nobody_has_a_chance_too() -> None:
     ads = Inventory.of([_ad("a"), _ad("b", "x")])
-    assert ResponseScorer.constant(0.02).probs(None, ads, np.arange(2)) == pytest.approx([0.02] * 2)
+    assert ResponseScorer.constant(0.02).probs(None, ads, np.arange(2), 0) == pytest.approx([0.02] * 2)
 
 
 def test_an_ads_chance_ignores_the_others_and_survives_saving(tmp_path: Path) -> None:
@@ -61,9 +66,9 @@ def test_an_ads_chance_ignores_the_others_and_survives_saving(tmp_path: Path) ->
     scorer.save(tmp_path / "response")
     loaded = ResponseScorer.load(tmp_path / "response")
     ads = [_ad("a", "milk"), _ad("b", "tea"), _ad("c")]
-    alone = [scorer.probs(LOYAL, Inventory.of([ad]), np.array([0]))[0] for ad in ads]
-    np.testing.assert_array_equal(loaded.probs(LOYAL, Inventory.of(ads), np.array([0, 1, 2])), alone)
-    np.testing.assert_array_equal(loaded.probs(LOYAL, Inventory.of(ads), np.array([2, 0])), alone[2::-2])
+    alone = [scorer.probs(LOYAL, Inventory.of([ad]), np.array([0]), 0)[0] for ad in ads]
+    np.testing.assert_array_equal(loaded.probs(LOYAL, Inventory.of(ads), np.array([0, 1, 2]), 0), alone)
+    np.testing.assert_array_equal(loaded.probs(LOYAL, Inventory.of(ads), np.array([2, 0]), 0), alone[2::-2])
     assert alone[0] > alone[1]
 
 
@@ -128,7 +133,7 @@ def test_all_ads_at_once_are_what_each_is_by_hand(
         own_fast=tuple(rng.random(len(own)).tolist()),
         own_last_ms=tuple((rng.integers(0, 300, len(own)) * DAY_MS).tolist()),
     )
-    columns = features(state, About.of(sets))
+    columns = features(state, About.of(sets), state.last_ms)
     for row, items in zip(columns, sets, strict=True):
         found = dict(zip(FEATURES, row.tolist(), strict=True))
         for name, value in _dealings_by_hand(state, items).items():
