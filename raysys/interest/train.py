@@ -74,6 +74,8 @@ class Training:
         device: str | None,
     ) -> None:
         self.config, self.device = config, torch.device(device or _best_device())
+        events = events.where(events.row >= 0)
+        valid = None if valid is None else valid.where(valid.row >= 0)
         self.sequences = Sequences.of(events)
         self._wanted = np.isin(self.sequences.kind, [KINDS.index(kind) for kind in config.targets])
         count = np.bincount(self.sequences.row, self._wanted, minlength=len(catalog))
@@ -105,9 +107,13 @@ class Training:
             if self._questions is not None and self._since_best() == 0:
                 self._best = {name: value.clone() for name, value in self.model.state_dict().items()}
             yield report
+        self.finish()
+
+    def finish(self) -> InterestNetwork:
+        """Stop here: the model as of the best epoch, of the last one without a validation."""
         if self._best:
             self.model.load_state_dict(self._best)
-        self.model.eval()
+        return self.model.eval()
 
     def save(self, path: Path) -> None:
         """Write a checkpoint that `resume` goes on from."""

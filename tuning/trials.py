@@ -1,0 +1,189 @@
+"""Running a Tune search: a lean Ray, a progress bar, going on after a crash, and the table of its trials."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import ray
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler
+from ray.tune.search.optuna import OptunaSearch
+from tqdm import tqdm
+
+from raysys.errors import ConfigError
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """A search over settings by their reported metric, larger is better."""
+
+    metric: str
+    space: Mapping[str, Any]
+    """By setting: a list of choices, or a table of low, high and, for a logarithmic scale, log = true."""
+    first: Mapping[str, Any]
+    """Settings of the first trial: what a search finds is never worse than these."""
+    trials: int
+    minutes: float
+    epochs: int
+    """Most reports of one trial."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One trial as it went; the curves have one value a report."""
+
+    settings: Mapping[str, Any]
+    curves: Mapping[str, list[float]]
+    checkpoint: Path | None
+    """Folder of what it saved last."""
+    error: str = ""
+
+    def best(self, metric: str) -> float:
+        """The largest value it ever reported, -inf without one."""
+        return max((value for value in self.curves.get(metric, []) if value == value), default=float("-inf"))
+
+
+def claim(folder: Path, asked: Iterable[bytes | npt.NDArray[Any]]) -> None:
+    """Make `folder` that of a search of what is `asked`, or be sure that it is.
+
+    Raises:
+        ConfigError: it holds the search of something else.
+    """
+    digest = hashlib.sha256()
+    for part in asked:
+        digest.update(part if isinstance(part, bytes) else np.ascontiguousarray(part).tobytes())
+    fingerprint = digest.hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "search.json"
+    if not path.exists():
+        path.write_text(json.dumps({"fingerprint": fingerprint}))
+    elif (found := json.loads(path.read_text()).get("fingerprint")) != fingerprint:
+        raise ConfigError(
+            f"{folder} holds the search {found} of other data or settings, this one is {fingerprint};"
+            " name another folder or remove that one"
+        )
+
+
+def start_ray(cpus: int) -> None:
+    """A small Ray on this machine, unless one is running already."""
+    if ray.is_initialized():
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    env = {"env_vars": {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}}
+    ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, runtime_env=env)
+
+
+def run_search(
+    trainable: Callable[..., None], search: Search, folder: Path, *, resources: Mapping[str, float]
+) -> list[Trial]:
+    """Run a search in `folder`, or go on with what was started there; finished trials are not repeated."""
+    if tune.Tuner.can_restore(str(folder)):
+        tuner = tune.Tuner.restore(
+            str(folder),
+            tune.with_resources(trainable, dict(resources)),
+            resume_unfinished=True,
+            restart_errored=True,
+        )
+    else:
+        tuner = _new_tuner(trainable, search, folder, resources)
+    grid = tuner.fit()
+    return [_trial(grid[number]) for number in range(len(grid))]
+
+
+def _new_tuner(
+    trainable: Callable[..., None], search: Search, folder: Path, resources: Mapping[str, float]
+) -> tune.Tuner:
+    space = {name: domain(name, choice) for name, choice in search.space.items()}
+    sampler = OptunaSearch(
+        metric=search.metric,
+        mode="max",
+        seed=search.seed,
+        points_to_evaluate=[{name: search.first[name] for name in space}],
+    )
+    scheduler = ASHAScheduler(max_t=search.epochs, grace_period=min(2, search.epochs), reduction_factor=2)
+    return tune.Tuner(
+        tune.with_resources(trainable, dict(resources)),
+        param_space=space,
+        tune_config=tune.TuneConfig(
+            metric=search.metric,
+            mode="max",
+            search_alg=sampler,
+            scheduler=scheduler,
+            num_samples=search.trials,
+            time_budget_s=search.minutes * 60.0,
+        ),
+        run_config=tune.RunConfig(
+            name=folder.name,
+            storage_path=str(folder.parent.resolve()),
+            verbose=0,
+            callbacks=[Progress(search)],
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+        ),
+    )
+
+
+def domain(name: str, choice: Any) -> Any:
+    """The Tune domain of one entry of a search space."""
+    if isinstance(choice, list | tuple) and choice:
+        return tune.choice(list(choice))
+    if isinstance(choice, Mapping) and {"low", "high"} <= set(choice) <= {"low", "high", "log"}:
+        draw = tune.loguniform if choice.get("log") else tune.uniform
+        return draw(float(choice["low"]), float(choice["high"]))
+    raise ConfigError(f"space of {name} is {choice!r}, expected a list or a table of low, high and log")
+
+
+def _trial(result: Any) -> Trial:
+    frame = result.metrics_dataframe
+    columns = [] if frame is None else [c for c in frame if not c.startswith("config/")]
+    numbers = [c for c in columns if frame[c].dtype.kind in "if"]
+    return Trial(
+        settings=dict(result.config or {}),
+        curves={column: [float(value) for value in frame[column]] for column in numbers},
+        checkpoint=None if result.checkpoint is None else Path(result.checkpoint.path),
+        error="" if result.error is None else str(result.error).strip().splitlines()[-1],
+    )
+
+
+class Progress(tune.Callback):
+    """A bar that counts reports; a trial that was stopped early takes its missing ones off the total."""
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+        self._bar: Any = None
+        self._best = float("-inf")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_bar": None}  # a bar holds the terminal, which no checkpoint can
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        self._best = max(self._best, float(result.get(self._search.metric, float("-inf"))))
+        self._show(trials)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._show(trials)
+
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        self._show(trials)
+        self._bar.close()
+
+    def _show(self, trials: list[Any]) -> None:
+        if self._bar is None:
+            self._bar = tqdm(desc="searching", unit="epoch")
+        done = [int((trial.last_result or {}).get("training_iteration", 0)) for trial in trials]
+        ended = [trial.is_finished() for trial in trials]
+        left = sum(self._search.epochs - epochs for epochs, over in zip(done, ended, strict=True) if not over)
+        waiting = max(self._search.trials - len(trials), 0) * self._search.epochs
+        self._bar.total, self._bar.n = sum(done) + left + waiting, sum(done)
+        told = f"{self._best:.4f}" if self._best > float("-inf") else "-"
+        self._bar.set_postfix_str(f"trials {sum(ended)}/{self._search.trials}, best {told}")
