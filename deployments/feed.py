@@ -31,7 +31,8 @@ class Feed:
     async def feed(self, request: Request) -> Reply:
         """A personal feed."""
         asked = wire.decode(request.body, wire.FeedRequest)
-        return await self._answer(request, asked.question("feed", now_ms()), asked.budget_ms, Ranker.feed)
+        query = asked.question("feed", now_ms())
+        return await self._answer(request, query, asked.budget_ms, Ranker.feed, promotes=True)
 
     async def similar(self, request: Request) -> Reply:
         """Items like one item."""
@@ -48,11 +49,17 @@ class Feed:
         return await self._answer(request, query, asked.budget_ms, Ranker.trending)
 
     async def _answer(
-        self, request: Request, query: Query, budget_ms: float | None, made: Callable[..., Ranking]
+        self,
+        request: Request,
+        query: Query,
+        budget_ms: float | None,
+        made: Callable[..., Ranking],
+        *,
+        promotes: bool = False,
     ) -> Reply:
         service, ranker = self._service, self._service.ranker()
         service.decoded(request)
-        ready = await service.ready(ranker, query, request, budget_ms)
+        ready = await service.ready(ranker, query, request, budget_ms, promotes=promotes)
         ranking = made(ranker, query, ready.degraded, ready.asker)
         service.ranked(query, request, ranking.degraded)
         return Reply(wire.ranking_table(ranking, explain=query.explain))

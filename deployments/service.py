@@ -76,7 +76,14 @@ class Service:
         return (self._budget_ms if budget_ms is None else budget_ms) / 1e3 - request.watch.spent()
 
     async def ready(
-        self, ranker: Ranker, query: Query, request: Request, budget_ms: float | None, candidates: int = 0
+        self,
+        ranker: Ranker,
+        query: Query,
+        request: Request,
+        budget_ms: float | None,
+        candidates: int = 0,
+        *,
+        promotes: bool = False,
     ) -> Ready:
         """Wait for the store and the encoder at the same time, for as long as the budget allows."""
         left = self.left(request, budget_ms)
@@ -85,7 +92,7 @@ class Service:
             return Ready(None, None, ("deadline", "state"), left)
         until = request.watch.spent() + left * (1 - KEPT)
         vector, encoding, missing = self._vector(ranker, query.text)
-        reading = self._reading(ranker, query, missing)
+        reading = self._reading(partial(ranker.meet, query, tuple(missing), promotes=promotes))
         if encoding is not None:
             vector = await self._encoded(encoding, until - request.watch.spent(), missing)
         asker = await self._met(reading, until - request.watch.spent(), missing)
@@ -150,9 +157,9 @@ class Service:
         except Busy:
             return None, None, ["encoder"]
 
-    def _reading(self, ranker: Ranker, query: Query, missing: list[Part]) -> "Future[Asker] | None":
+    def _reading(self, meet: Callable[[], Asker]) -> "Future[Asker] | None":
         try:
-            return self.reads.start(ranker.meet, query, tuple(missing))
+            return self.reads.start(meet)
         except Busy:
             return None
 

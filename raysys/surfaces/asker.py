@@ -1,5 +1,6 @@
 """Who asks, and against what: one consistent picture for the length of a request."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from raysys.catalog import Catalog
 from raysys.errors import Part
 from raysys.state.protocol import State
 from raysys.surfaces.experts import Interest, Relevance
-from raysys.types import Floats
+from raysys.types import Floats, ItemId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,8 @@ class Asker:
     person: Person
     missing: set[Part]
     """Parts that this answer does without; grows as parts fail."""
+    worth: Mapping[ItemId, float] | None = None
+    """What advertisers pay for a showing of their items, in micros; None where nobody has looked."""
 
     @property
     def state_version(self) -> int:
