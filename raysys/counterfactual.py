@@ -90,7 +90,7 @@ def compare(
     for row, record in enumerate(records):
         reach = int(shown[row].sum())
         top, places = record.order[:reach], np.arange(reach)
-        old, new = (replayer.odds(record)[:reach] for replayer in (before, after))
+        old, new = (replayer.odds(record, reach) for replayer in (before, after))
         odds["before"][row, :reach], odds["after"][row, :reach] = old[places, top], new[places, top]
         worth = models[folds[row]].at(record.signals.astype(np.float64))[:reach]
         values["predicted"][row, :reach] = worth[places, top]

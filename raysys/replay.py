@@ -74,21 +74,25 @@ class Replayer:
         )
         return Replayed(draw, utility, choice.profile, choice.prob)
 
-    def odds(self, record: RankingRecord) -> Floats:
-        """Odds (K, C) of every candidate at each position of the logged order, over all profiles."""
-        probs, odds = [], []
+    def odds(self, record: RankingRecord, length: int | None = None) -> Floats:
+        """Odds (K, C) of every candidate at each position of the logged order, over all profiles.
+
+        Args:
+            length: positions wanted, all by default.
+        """
+        probs, odds, order = [], [], record.order[:length]
         for prob, value in self._values(record):
             probs.append(prob)
             odds.append(
                 pick_odds(
                     self._utility(record, value),
-                    record.order,
+                    order,
                     temperature=value.temperature,
-                    pinned=(candidate for _, candidate in record.pins),
+                    pinned=[candidate for _, candidate in record.pins],
                     caps=_caps(record, value),
                 )
             )
-        return mixed_odds(np.array(probs), np.stack(odds), record.order)
+        return mixed_odds(np.array(probs), np.stack(odds), order)
 
     def _values(self, record: RankingRecord) -> Iterable[tuple[float, Valuation]]:
         """Every profile that could have been chosen, with its odds."""

@@ -1,6 +1,6 @@
 """How likely a ranking that was drawn before is under other utilities: its picks, one by one."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -13,7 +13,7 @@ def pick_odds(
     order: Ints,
     *,
     temperature: float,
-    pinned: Iterable[int] = (),
+    pinned: Collection[int] = (),
     caps: Sequence[Cap] = (),
 ) -> Floats:
     """Odds (K, C) of every candidate at each position, given that `order` stands above it.
@@ -27,33 +27,37 @@ def pick_odds(
         temperature: below COLDEST the best of the allowed is certain.
         pinned: candidates that a rule has put into their places, also those below `order`.
     """
-    fixed = set(pinned)
-    values = utility / temperature if temperature >= COLDEST else utility
-    odds = np.zeros((len(order), len(utility)))
-    for position, allowed in enumerate(_allowed(len(utility), order, fixed, caps)):
-        if int(order[position]) in fixed:
-            odds[position, order[position]] = 1.0
-        elif temperature >= COLDEST:
-            shares = np.exp(values[allowed] - values[allowed].max())
-            odds[position, allowed] = shares / shares.sum()
-        else:
-            odds[position, np.flatnonzero(allowed)[np.argmax(values[allowed])]] = 1.0
-    return odds
+    fixed = np.isin(order, list(pinned))
+    allowed = _allowed(len(utility), order, pinned, caps)
+    if temperature >= COLDEST:
+        values = np.where(allowed, utility / temperature, -np.inf)
+        highest = values.max(axis=1, initial=-np.finfo(np.float64).max, keepdims=True)
+        shares = np.exp(values - highest)
+        odds = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-300)
+    else:
+        best = np.where(allowed, utility, -np.inf).argmax(axis=1) if len(utility) else order
+        odds = (np.arange(len(utility)) == best[:, None]).astype(np.float64)
+    odds[fixed] = np.arange(len(utility)) == order[fixed, None]
+    return np.asarray(odds)
 
 
-def _allowed(size: int, order: Ints, pinned: set[int], caps: Sequence[Cap]) -> Iterable[Bools]:
-    """Which candidates (C,) the draw could choose from at each position."""
-    left = np.ones(size, np.bool_)
-    left[list(pinned)] = False
+def _allowed(size: int, order: Ints, pinned: Collection[int], caps: Sequence[Cap]) -> Bools:
+    """Which candidates (K, C) the draw could choose from at each position."""
+    free = np.ones(size, np.bool_)
+    free[list(pinned)] = False
+    left = np.tile(free, (len(order), 1))
+    for position, pick in enumerate(order.tolist()):
+        left[position + 1 :, pick] = False
+    if not caps:
+        return left
     windows = [Window(cap) for cap in caps]
-    for pick in order.tolist():
-        allowed = left.copy()
-        for window in windows:
-            allowed &= ~window.barred()
-        yield allowed if allowed.any() else left.copy()
-        left[pick] = False
+    for position, pick in enumerate(order.tolist()):
+        allowed = left[position] & ~np.logical_or.reduce([window.barred() for window in windows])
+        if allowed.any():
+            left[position] = allowed
         for window in windows:
             window.push(pick)
+    return left
 
 
 def mixed_odds(profile_probs: Floats, odds: Floats, order: Ints) -> Floats:
