@@ -38,39 +38,32 @@ class Outcomes:
             total += value * self.counts.get(kind, 0.0)
         return total
 
-    def where(self, kept: Bools, reason: str) -> "Outcomes":
-        """Those rankings where `kept` (N,); the others are counted under `reason`."""
-        rows = np.flatnonzero(kept)
-        left_out = self.left_out + Counter({reason: int(len(kept) - len(rows))})
-        return Outcomes(
-            records=tuple(self.records[row] for row in rows.tolist()),
-            shown=self.shown[rows],
-            counts={kind: count[rows] for kind, count in self.counts.items()},
-            clusters=self.clusters[rows],
-            left_out=left_out,
-        )
-
 
 def rewards_of(records: Iterable[RankingRecord], events: Read) -> Outcomes:
     """Join records with what `events` holds of impressions and interactions.
 
     An impression must be the beginning of the page that its record answered; otherwise the host
     has altered the ranking, its propensities are void, and it is left out and counted. Rankings
-    that nobody reported as shown are left out, too, and so are pages that were drawn anew because
-    the state had changed since the first.
+    that nobody reported as shown are left out, too, and so are auctions, in which nothing is drawn, and
+    pages that were drawn anew because the state had changed since the first.
 
     Args:
         events: of `read.read` or `read.of_events`; interactions count where they name a query.
     """
     left_out: Counter[str] = Counter()
     by_query: dict[str, list[RankingRecord]] = defaultdict(list)
+    auctions: set[str] = set()
     for record in records:
-        by_query[record.query_id].append(record)
+        if record.surface == "ads":
+            auctions.add(record.query_id)
+        else:
+            by_query[record.query_id].append(record)
+    left_out["auction"] = len(auctions)
     shown: dict[str, list[Impression]] = defaultdict(list)
     for event in distinct(events.others):
         if isinstance(event, Impression):
             shown[event.query_id].append(event)
-    left_out["impression without a record"] = len(set(shown) - set(by_query))
+    left_out["impression without a record"] = len(set(shown) - set(by_query) - auctions)
     kept: list[tuple[RankingRecord, int]] = []
     for query_id, pages in by_query.items():
         whole, reach = _joined(pages, shown.get(query_id, []))

@@ -105,6 +105,11 @@ def test_what_was_never_reported_as_shown_and_what_was_never_ranked_is_counted()
     }
 
 
+def test_auctions_are_counted_apart() -> None:
+    found = join([replace(record(), surface="ads")], shown("bca"))
+    assert (found.records, found.left_out) == ((), {"auction": 1})
+
+
 def test_an_event_sent_twice_counts_once() -> None:
     found = join([record()], shown("bca"), shown("bca"), *2 * [did("click", "b", event_id="e1")])
     np.testing.assert_array_equal(found.counts["click"], [[1, 0, 0]])
