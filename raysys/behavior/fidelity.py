@@ -10,6 +10,7 @@ from raysys.behavior.choice import ChoiceModel, choice_loss, fit_choice
 from raysys.behavior.leave import Leave
 from raysys.behavior.noise import Noise
 from raysys.behavior.response import Behavior, how_many, read_page
+from raysys.behavior.simulator import Choose, Simulator
 from raysys.behavior.situations import Situations
 from raysys.behavior.visits import Visits, fit_visits
 from raysys.errors import DataError
@@ -78,7 +79,7 @@ def visit_checks(visits: Visits, fit_until_ms: int, until_ms: int) -> list[Check
         prob, truth = model.probs(features[known]), truth[known]
         rate, what = float(truth.mean()), f"visit within {days:g} days"
         checks.append(_near(f"{what}: share", rate, float(prob.mean()), 0.05))
-        auc = float(roc_auc_score(truth, prob))
+        auc = float(roc_auc_score(truth, prob)) if 0.0 < rate < 1.0 else float("nan")
         checks.append(Check(what=f"{what}: AUC of chance and model", logged=0.5, model=auc))
         loss, plain = log_loss(prob, truth > 0), log_loss(np.full(len(truth), rate), truth > 0)
         checks.append(
@@ -86,6 +87,20 @@ def visit_checks(visits: Visits, fit_until_ms: int, until_ms: int) -> list[Check
                   limit="below", passed=loss < plain)
         )  # fmt: skip
     return checks
+
+
+def shown(simulator: Simulator, choose: Choose, seed: int = 0) -> list[Check]:
+    """What becomes of the sessions under a policy, beside the log; for information, as much is assumed."""
+    outcome = simulator.play(choose, simulator.sessions, seed)
+    logged = simulator.situations
+    pages, bought = float(outcome.pages.sum()), float(logged.bought.sum())
+    sold = outcome.purchases.sum() / pages
+    return [
+        Check(what="shown: purchases a page", logged=bought / len(logged), model=sold),
+        Check(what="shown: clicks a page", logged=float("nan"), model=outcome.clicks.sum() / pages),
+        Check(what="shown: pages a session", logged=logged.lengths.mean(), model=outcome.pages.mean()),
+        Check(what="shown: sessions left early", logged=float("nan"), model=outcome.early.mean()),
+    ]
 
 
 def replayed(behavior: Behavior, situations: Situations, seed: int) -> Bools:
