@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from raysys.ads.inventory import About
-from raysys.state.protocol import FAST_DAYS, SLOW_DAYS, State
+from raysys.state.protocol import FAST_DAYS, RESPONDED, SLOW_DAYS, State
 from raysys.types import DAY_MS, Floats, Ints
 
 FEATURES: tuple[str, ...] = (
@@ -40,8 +40,6 @@ FEATURES: tuple[str, ...] = (
 PAIRED = FEATURES.index("responses_x_promoted_slow")
 """From here on columns are products of others."""
 SINCE_NEVER = float(np.log1p(365))
-RESPONDED = "ad:"
-"""A conversion on a creative is kept under an own item of this prefix and the ad's id."""
 
 
 def features(state: State | None, about: About, now_ms: int, places: Ints | None = None) -> Floats:

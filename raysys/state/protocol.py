@@ -15,6 +15,8 @@ QUERIES = 20
 """Q, the latest query texts a state keeps."""
 OWN_ITEMS = 1024
 """P, the items of which a state keeps own counts; the least recently touched go first."""
+RESPONDED = "ad:"
+"""A purchase or conversion that answers an ad also counts under an own item: this prefix and the ad's id."""
 SLOW_DAYS = 112.0
 FAST_DAYS = 14.0
 """Half-lives of the two decayed counts kept for each own item."""

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raysys.ads.features import FEATURES, RESPONDED, SINCE_NEVER, features
+from raysys.ads.features import FEATURES, SINCE_NEVER, features
 from raysys.ads.fit import fit_response
 from raysys.ads.inventory import About, Inventory
 from raysys.ads.scorer import ResponseScorer
 from raysys.errors import BundleError, DataError
 from raysys.events import AdUpdate
-from raysys.state.protocol import State
+from raysys.state.protocol import RESPONDED, State
 from raysys.types import DAY_MS
 
 LOYAL = State(

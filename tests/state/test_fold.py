@@ -97,3 +97,12 @@ def test_a_null_attribute_is_deleted() -> None:
         Interaction(kind="click", item_id="a", user_id="ann", time_ms=1),
     )
     assert state.attributes == {"age": 3}
+
+
+def test_a_purchase_that_answers_an_ad_counts_for_the_item_and_for_the_ad() -> None:
+    bought = {"kind": "purchase", "item_id": "tea", "user_id": "ann"}
+    state = fold(None, Interaction(ad_id="a", time_ms=DAY_MS, **bought), 1)
+    state = fold(state, Interaction(ad_id="a", time_ms=DAY_MS + 1, **bought), 2)
+    state = fold(state, Interaction(time_ms=2 * DAY_MS, **bought), 3)
+    assert dict(zip(state.own_items, state.own_bought, strict=True)) == {"ad:a": 1, "tea": 2}
+    assert state.history_items == ("tea", "tea", "tea")
