@@ -106,7 +106,7 @@ def sensitivity(behavior: Behavior, people: Situations) -> None:
         value = [simulator.returns(_always(profile), simulator.sessions, 0) for profile in (0, 1)]
         gain, error = mean_error(value[1] / value[0].mean() - value[0] / value[0].mean())
         rows.append((name, *told, f"{gain:+.1%} ± {error:.1%}"))
-    head = ("behavior", "purchases/page", "clicks/page", "pages", "left early", "margin, with popularity over engine")
+    head = ("behavior", "purchases/page", "clicks/page", "pages", "left early", "margin with popularity")
     print_table(head, rows)
 
 
