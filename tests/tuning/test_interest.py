@@ -20,7 +20,7 @@ from raysys.events import Interaction, ItemUpdate
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.network import NetworkConfig
 from raysys.types import DAY_MS
-from tuning.interest import SearchSettings, tune_network
+from tuning.interest import SearchSettings, fit_and_export, tune_network
 from tuning.log import read_log
 from tuning.trials import claim, domain
 
@@ -140,6 +140,14 @@ def _is_not_searched_again(folder: Path, out: Path) -> None:
     best = max(tuned.trials, key=lambda one: max(one["curves"]["ndcg"]))
     assert tuned.config.learning_rate == best["settings"]["learning_rate"]
     assert tuned.ndcg == max(best["curves"]["ndcg"]) == best["curves"]["ndcg"][tuned.config.epochs - 1]
+
+
+def test_the_whole_log_is_fitted_and_written_for_a_replica(folder: Path, tmp_path: Path) -> None:
+    events, catalog = read_log(folder, None)
+    config = NetworkConfig(width=8, blocks=1, epochs=1)
+    encoder = UserEncoder.load(fit_and_export(events, catalog, config, tmp_path / "network"))
+    assert encoder.item_vectors(catalog).shape == (ITEMS, 8)
+    assert encoder.size == ITEMS
 
 
 def test_a_folder_that_holds_another_search_is_refused(tmp_path: Path) -> None:
