@@ -22,12 +22,10 @@ class RewardModel:
     """(S,) times how much a position is looked at, 1 / log2(2 + position)."""
 
     def at(self, signals: Floats) -> Floats:
-        """Reward to go (K, C) of candidates (C, S) at each position."""
-        return np.asarray(
-            self.base[:, None]
-            + signals @ self.plain
-            + attention(len(self.base))[:, None] * (signals @ self.looked_at)
-        )
+        """Reward to go (..., K, C) of candidates (..., C, S) at each position."""
+        anywhere, looked_at = (signals @ by for by in (self.plain, self.looked_at))
+        seen = attention(len(self.base))[:, None] * looked_at[..., None, :]
+        return np.asarray(self.base[:, None] + anywhere[..., None, :] + seen)
 
 
 def attention(length: int) -> Floats:
