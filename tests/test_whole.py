@@ -38,7 +38,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bundle = Bundle(
         catalog=shop(),
         policy=Policy.constant(SIGNALS, np.array([WEIGHTS.get(s, 0.0) for s in SIGNALS]), 0.2),
-        interest=fit_interest(log, shop(), InterestConfig(kinds=("purchase",), primary="purchase")),
+        interest=fit_interest(log, shop(), InterestConfig(kinds=("purchase",), primary="purchase")).scorer,
         relevance=RelevanceScorer.learn(shop().titles),
         classes=QueryClasses.learn(["the i3"]),
         response=ResponseScorer.constant(0.5),

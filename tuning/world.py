@@ -62,7 +62,7 @@ def world_bundle(world: World, *, days: int = DAYS, encoder: Path | None = None)
     return Bundle(
         catalog=catalog,
         policy=Policy.constant(SIGNALS, weights, TEMPERATURE),
-        interest=fit_interest(events, catalog, config),
+        interest=fit_interest(events, catalog, config).scorer,
         relevance=RelevanceScorer.learn([catalog.text(row) for row in range(len(catalog))]),
         encoder=texts,
         classes=QueryClasses.learn(CATEGORIES),

@@ -28,7 +28,7 @@ def mean_error(values: Floats) -> tuple[float, float]:
     return float(known.mean()), float(known.std(ddof=1) / np.sqrt(len(known)))
 
 
-def log_loss(probs: Floats, done: Bools) -> float:
-    """Mean negative log likelihood of (N,) outcomes under (N,) probabilities."""
+def log_loss(probs: Floats, done: Bools, weight: Floats | None = None) -> float:
+    """Mean negative log likelihood of (N,) outcomes under (N,) probabilities, weighted if asked."""
     sure = np.clip(probs.astype(np.float64), 1e-12, 1.0 - 1e-12)
-    return float(-np.where(done, np.log(sure), np.log1p(-sure)).mean())
+    return float(-np.average(np.where(done, np.log(sure), np.log1p(-sure)), weights=weight))

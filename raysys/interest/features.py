@@ -1,33 +1,58 @@
 """What the interest model looks at for one person and many candidates.
 
-Fitting and serving call the same function on the same `State`, so there is no skew between them.
+Fitting and serving call the same functions on the same habits, so there is no skew between them.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from raysys.catalog import Catalog
+from raysys.interest.habits import Habits
 from raysys.interest.partners import Neighbors, Rows
-from raysys.state.protocol import FAST_DAYS, SLOW_DAYS, State
+from raysys.interest.shelf import BRAND, FACTS, LEAF, LEAF_BRAND, PARENT, TOP, Shelf
+from raysys.state.protocol import FAST_DAYS, SLOW_DAYS
 from raysys.types import DAY_MS, Floats, Ints
 
+SOURCES = ("co_visit", "item_knn", "user_knn", "network")
+"""Who scores every item for a person: the partners, and the network if there is one."""
 FEATURES = (
     "own_bought",
     "own_touched",
     "own_slow",
     "own_fast",
+    "own_share",
     "own_recency",
+    "own_since",
+    "own_tenure",
+    "own_gap",
     "own_due",
     "own_never",
-    "co_visit",
-    "item_knn",
-    "user_knn",
-    "category",
-    "brand",
-    "popularity",
+    "gap_ratio",
+    "leaf_slow",
+    "leaf_share",
+    "own_in_leaf",
+    "brand_in_leaf",
+    "leaf_since",
+    "leaf_due",
+    "parent_share",
+    "top_share",
+    "brand_share",
+    "price_fit",
+    *SOURCES,
+    *(f"{source}_of_best" for source in SOURCES),
+    *FACTS,
     "days",
+    "idle",
+    "basket",
+    "repeats",
 )
+
+
+class Recall(Protocol):
+    """The network as a source of scores. See `raysys.interest.encoder`."""
+
+    def scores(self, habits: Habits, now_ms: int) -> Floats: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,92 +69,167 @@ class Partners:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserView:
-    """A state as the interest model sees it, over the I items of a catalog."""
+    """A person as the interest model sees them, over the I items of a shelf."""
 
+    shelf: Shelf
     place: Ints
-    """(I,) index of an item in the own columns (P,); P, a row of nothing, if it is not among them."""
+    """(I,) index of an item in the own rows; P, a row of nothing, if it is not among them."""
     own: Floats
     """(P + 1, 6): bought, touched, slow, fast, first_ms, last_ms."""
+    groups: tuple[Floats, ...]
+    """For each of PLACES: (groups, 4) faded slow count, days bought or touched, first_ms, last_ms."""
     scores: Floats
-    """(I, 5): co-visit, item-kNN, user-kNN, category share, brand share."""
-    popularity: Floats
-    """(I,) log of the decayed count."""
-    days: float
-    """Log of the days with an interaction."""
+    """(len(SOURCES), I)"""
+    best: Floats
+    """(len(SOURCES),) the highest score of each source, at least a little."""
+    user: Floats
+    """(4,) days, idle, basket, repeats."""
+    total: float
+    """Faded slow count of everything."""
+    price_ratio: float
+    """What this person usually pays beside the usual price of a leaf, in logs."""
+
+    @property
+    def rows(self) -> Ints:
+        """Rows (P,) of the own items."""
+        return np.flatnonzero(self.place < len(self.own) - 1)
 
 
 def user_view(
-    state: State | None, catalog: Catalog, partners: Partners, codes: Ints, now_ms: int
+    habits: Habits, shelf: Shelf, partners: Partners, network: Recall | None, now_ms: int
 ) -> UserView:
-    """The view of `state`, None for somebody unknown.
-
-    Args:
-        codes: (2, I) category and brand of each item as small numbers.
-    """
-    state = state or State()
-    size = len(catalog)
-    rows = catalog.rows(state.own_items)
-    known = rows >= 0
-    rows = rows[known]
+    """The view of a person; costs a few sparse products, so keep it while the state stays."""
+    rows = habits.rows
     own = np.zeros((len(rows) + 1, 6))
-    columns = (state.own_bought, state.own_touched, state.own_slow, state.own_fast, state.own_first_ms)
-    for number, column in enumerate((*columns, state.own_last_ms)):
-        own[:-1, number] = np.asarray(column, np.float64)[known]
-    place = np.full(size, len(rows))
+    columns = (habits.bought, habits.touched, habits.slow, habits.fast, habits.first_ms, habits.last_ms)
+    for number, column in enumerate(columns):
+        own[:-1, number] = column
+    place = np.full(len(shelf), len(rows))
     place[rows] = np.arange(len(rows))
-    weights = _faded(own[:-1, 2], own[:-1, 5], now_ms, SLOW_DAYS)
+    faded = _faded(habits.slow, habits.last_ms, now_ms, SLOW_DAYS)
+    scores = _scores(rows, faded, partners, len(shelf))
+    if network is not None and len(habits.history_rows):
+        scores[SOURCES.index("network")] = network.scores(habits, now_ms)
+    total = float(faded.sum())
     return UserView(
+        shelf=shelf,
         place=place,
         own=own,
-        scores=_scores(rows, weights, partners, codes, size),
-        popularity=np.log1p(np.asarray(catalog.popularity, np.float64)),
-        days=float(np.log1p(state.days)),
+        groups=tuple(
+            _by_group(own[:-1], faded, code[rows], groups)
+            for code, groups in zip(shelf.codes, shelf.sizes, strict=True)
+        ),
+        scores=scores,
+        best=np.maximum(scores.max(axis=1, initial=0.0), 1e-6),
+        user=_user(habits, now_ms),
+        total=max(total, 1e-9),
+        price_ratio=float(faded @ shelf.price_ratio[rows] / total) if total > 0 else 0.0,
     )
 
 
-def _scores(rows: Ints, weights: Floats, partners: Partners, codes: Ints, size: int) -> Floats:
-    """(I, 5) what the partners and the shares of category and brand say of every item."""
-    scores = np.zeros((size, 5))
-    if not len(rows):
-        return scores
+def _scores(rows: Ints, weights: Floats, partners: Partners, size: int) -> Floats:
+    """(len(SOURCES), I) what the partners say of every item."""
+    scores = np.zeros((len(SOURCES), size))
     trained = len(partners)
     inside = rows < trained
     old, mass = rows[inside], weights[inside]
     if len(old):
-        scores[:trained, 0] = partners.co_visit.weighted(old, mass, trained)
-        scores[:trained, 1] = partners.item_knn.weighted(old, mass, trained)
-        scores[:trained, 2] = partners.neighbors.scores(old, mass)
-    total = max(float(weights.sum()), 1e-9)
-    for column, code in enumerate(codes, start=3):
-        share = np.bincount(code[rows], weights, minlength=int(code.max()) + 1) / total
-        scores[:, column] = share[code]
+        scores[0, :trained] = partners.co_visit.weighted(old, mass, trained)
+        scores[1, :trained] = partners.item_knn.weighted(old, mass, trained)
+        scores[2, :trained] = partners.neighbors.scores(old, mass)
     return scores
+
+
+def _by_group(own: Floats, faded: Floats, code: Ints, size: int) -> Floats:
+    """(size, 4) of the own items by group."""
+    table = np.zeros((size, 4))
+    table[:, 0] = np.bincount(code, faded, minlength=size)
+    table[:, 1] = np.bincount(code, own[:, 0] + own[:, 1], minlength=size)
+    table[:, 2] = np.inf
+    np.minimum.at(table[:, 2], code, own[:, 4])
+    np.maximum.at(table[:, 3], code, own[:, 5])
+    return table
+
+
+def _user(habits: Habits, now_ms: int) -> Floats:
+    counts = habits.bought + habits.touched
+    deeds = float(counts.sum())
+    last = float(habits.last_ms.max(initial=0.0))
+    idle = max(now_ms - last, 0.0) / DAY_MS if last else 0.0
+    repeats = 1.0 - len(counts) / deeds if deeds else 0.0
+    return np.array([np.log1p(habits.days), np.log1p(idle), np.log1p(deeds / max(habits.days, 1)), repeats])
 
 
 def features(view: UserView, rows: Ints, now_ms: int) -> Floats:
     """Features (C, len(FEATURES)) float32 of the candidates at `rows` (C,), none of them -1."""
+    found = np.empty((len(rows), len(FEATURES)), np.float32)
+    own = _own_features(view, rows, now_ms, found)
+    _group_features(view, rows, now_ms, own, found)
+    at = FEATURES.index(SOURCES[0])
+    sources = view.scores[:, rows].T
+    found[:, at : at + len(SOURCES)] = np.log1p(np.maximum(sources, 0.0))
+    found[:, at + len(SOURCES) : at + 2 * len(SOURCES)] = sources / view.best
+    at += 2 * len(SOURCES)
+    found[:, at : at + len(FACTS)] = view.shelf.facts[rows]
+    found[:, at + len(FACTS) :] = view.user
+    return found
+
+
+def _own_features(view: UserView, rows: Ints, now_ms: int, found: Floats) -> Floats:
+    """Fills the first columns, of a person's own doings with each item; its faded slow count (C,)."""
     bought, touched, slow, fast, first_ms, last_ms = view.own[view.place[rows]].T
-    never = (bought + touched) == 0
+    counts = bought + touched
+    never = counts == 0
     since = np.where(never, 0.0, np.maximum(now_ms - last_ms, 0.0)) / DAY_MS
-    gap = (last_ms - first_ms) / DAY_MS / np.maximum(bought + touched - 1, 1)
-    co_visit, item_knn, user_knn, category, brand = view.scores[rows].T
+    gap = (last_ms - first_ms) / DAY_MS / np.maximum(counts - 1, 1)
+    item_gap = np.expm1(view.shelf.facts[rows, FACTS.index("item_gap")])
+    slow = _faded(slow, last_ms, now_ms, SLOW_DAYS)
     columns = (
         np.log1p(bought),
         np.log1p(touched),
-        np.log1p(_faded(slow, last_ms, now_ms, SLOW_DAYS)),
+        np.log1p(slow),
         np.log1p(_faded(fast, last_ms, now_ms, FAST_DAYS)),
+        slow / view.total,
         np.where(never, 0.0, 1.0 / (1.0 + since / 7.0)),
-        np.where(never | (gap <= 0), 0.0, np.exp(-np.abs(np.log((since + 1.0) / (gap + 1.0))))),
+        np.log1p(since),
+        np.where(never, 0.0, np.log1p(np.maximum(now_ms - first_ms, 0.0) / DAY_MS)),
+        np.log1p(gap),
+        due(since, gap, never),
         never,
-        np.log1p(co_visit),
-        np.log1p(item_knn),
-        np.log1p(user_knn),
-        category,
-        brand,
-        view.popularity[rows],
-        np.full(len(rows), view.days),
+        np.where(never, 0.0, np.log((since + 1.0) / (item_gap + 1.0))),
     )
-    return np.stack(columns, axis=1).astype(np.float32)
+    for number, column in enumerate(columns):
+        found[:, number] = column
+    return np.asarray(slow)
+
+
+def due(since: Floats, gap: Floats, never: Ints) -> Floats:
+    """1 where as many days passed as usually do, falling in logs to both sides; 0 without a usual gap."""
+    return np.where(never | (gap <= 0), 0.0, np.exp(-np.abs(np.log((since + 1.0) / (gap + 1.0)))))
+
+
+def _group_features(view: UserView, rows: Ints, now_ms: int, own_slow: Floats, found: Floats) -> None:
+    """Fills the columns of a person's doings with the item's groups."""
+    codes = view.shelf.codes[:, rows]
+    leaf, count, first_ms, last_ms = view.groups[LEAF][codes[LEAF]].T
+    never = count == 0
+    since = np.where(never, 0.0, np.maximum(now_ms - last_ms, 0.0)) / DAY_MS
+    gap = np.where(never, 0.0, last_ms - np.where(never, 0.0, first_ms)) / DAY_MS / np.maximum(count - 1, 1)
+    brand = view.groups[LEAF_BRAND][codes[LEAF_BRAND], 0]
+    columns = (
+        np.log1p(leaf),
+        leaf / view.total,
+        own_slow / np.maximum(leaf, 1e-9),
+        brand / np.maximum(leaf, 1e-9),
+        np.where(never, -1.0, np.log1p(since)),
+        due(since, gap, never),
+        view.groups[PARENT][codes[PARENT], 0] / view.total,
+        view.groups[TOP][codes[TOP], 0] / view.total,
+        view.groups[BRAND][codes[BRAND], 0] / view.total,
+        -np.abs(view.shelf.price_ratio[rows] - view.price_ratio),
+    )
+    for number, column in enumerate(columns, start=FEATURES.index("leaf_slow")):
+        found[:, number] = column
 
 
 def _faded(value: Floats, from_ms: Floats, now_ms: int, half_life_days: float) -> Floats:

@@ -1,92 +1,114 @@
 """Fitting the interest model: partners from the log, their combination from what came next."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from raysys.catalog import Catalog
 from raysys.errors import ConfigError, DataError
-from raysys.events import KINDS, Interaction, Kind
-from raysys.interest.features import Partners, features, user_view
+from raysys.events import KINDS, Kind
+from raysys.interest.combine import Contest, Examples, combine
+from raysys.interest.encoder import UserEncoder
+from raysys.interest.features import Partners, UserView, features
+from raysys.interest.habits import NOBODY, Habits, habits_of
 from raysys.interest.interactions import Interactions, popularity
 from raysys.interest.partners import Neighbors, co_visits, item_knn
-from raysys.interest.scorer import InterestScorer, codes_of
-from raysys.state.fold import fold_all
-from raysys.state.protocol import State
-from raysys.types import DAY_MS, Floats, Ints
+from raysys.interest.recall import SIZES, RecallSizes, recall
+from raysys.interest.scorer import InterestScorer
+from raysys.interest.shelf import Sales
+from raysys.interest.source import NetworkSource
+from raysys.types import DAY_MS, Bools, Floats, Ints
+
+LATEST = (0, 1, 2, 4, 8, 16, 32)
+"""How many of a person's latest interactions a made newcomer keeps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InterestConfig:
-    """How the interest model is fitted; every field may be searched by `tuning.interest`."""
+    """How the interest model is fitted; the network has a config of its own."""
 
     kinds: tuple[Kind, ...] = ("click", "purchase")
     primary: Kind = "click"
     horizon_days: float = 7.0
     """A probability is that of the deed within so many days."""
     half_life_days: float = 112.0
-    negatives: int = 100
-    """Items drawn for each person beside those that were chosen."""
+    recalled: int = 200
+    """Items drawn for each person from those recalled and not chosen."""
+    others: int = 100
+    """Items drawn for each person from the rest of the catalog."""
     strength: float = 1.0
-    """Inverse of the ridge penalty."""
+    """Inverse of the ridge penalty of the logistic combination."""
+    sizes: RecallSizes = SIZES
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.primary not in self.kinds:
             raise ConfigError(f"primary is {self.primary!r}, must be one of kinds {self.kinds}")
-        for name in ("horizon_days", "half_life_days", "negatives", "strength"):
+        for name in ("horizon_days", "half_life_days", "recalled", "others", "strength"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, must be above 0")
 
 
-def states_of(events: Interactions, item_ids: Sequence[str]) -> Mapping[int, State]:
-    """The state of every user code after `events`, by the fold that serving uses."""
-    mine: dict[int, list[tuple[int, Interaction]]] = defaultdict(list)
-    columns = (events.user.tolist(), events.row.tolist(), events.kind.tolist(), events.time_ms.tolist())
-    for number, (user, row, kind, time_ms) in enumerate(zip(*columns, strict=True), start=1):
-        deed = Interaction(kind=KINDS[kind], item_id=item_ids[row], time_ms=time_ms)
-        mine[user].append((number, deed))
-    return {user: state for user, deeds in mine.items() if (state := fold_all(deeds)) is not None}
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """An interest model, and how the competitors for its last step compared."""
+
+    scorer: InterestScorer
+    contests: tuple[Contest, ...]
 
 
-def fit_interest(events: Interactions, catalog: Catalog, config: InterestConfig) -> InterestScorer:
+def combination_cut(events: Interactions, config: InterestConfig) -> int:
+    """The moment from which on the combination learns; a network must be fitted on what was before."""
+    if not len(events):
+        raise DataError("the log has no interactions; nothing can be fitted")
+    return int(events.time_ms[-1]) + 1 - int(config.horizon_days * DAY_MS)
+
+
+def fit_interest(
+    events: Interactions, catalog: Catalog, config: InterestConfig, encoder: UserEncoder | None = None
+) -> Fitted:
     """Fit on a log that ends now.
 
-    The combination learns from the last `horizon_days`: partners and states from before them are
+    The combination learns from the last `horizon_days`: partners and habits from before them are
     asked about what was done in them. Then the partners are learned again from everything.
+
+    Args:
+        encoder: a network fitted on the log before `combination_cut`, on the same catalog.
 
     Raises:
         DataError: the log is too short, or holds none of the kinds.
     """
-    if not len(events):
-        raise DataError("the log has no interactions; nothing can be fitted")
-    cut = int(events.time_ms[-1]) + 1 - int(config.horizon_days * DAY_MS)
+    cut = combination_cut(events, config)
     before, after = events.before(cut), events.since(cut)
     if not len(before) or not len(after):
         raise DataError(
             f"the log spans less than horizon_days ({config.horizon_days}); send a longer one or lower it"
         )
-    partners = learn_partners(before, catalog, cut, config)
-    seen, done, sampled = _examples(before, after, catalog, partners, cut, config)
-    center, scale = seen.mean(0), np.maximum(seen.std(0), 1e-3)
-    weights = [
-        _logistic((seen - center) / scale, done[:, kind], sampled, config.strength)
-        for kind in range(len(config.kinds))
-    ]
-    end = int(events.time_ms[-1]) + 1
-    liked = popularity(events, len(catalog), end, config.half_life_days)
+    network = None if encoder is None else NetworkSource.of(encoder, catalog)
+    early = _untrained(before, catalog, cut, config, network)
+    combinations, contests = combine(
+        _examples(before, after, early, cut, config), config.kinds, config.strength, config.seed
+    )
+    late = _untrained(events, catalog, int(events.time_ms[-1]) + 1, config, network)
+    return Fitted(replace(late, combinations=combinations), contests)
+
+
+def _untrained(
+    events: Interactions, catalog: Catalog, now_ms: int, config: InterestConfig, network: NetworkSource | None
+) -> InterestScorer:
+    """A scorer that knows a log before `now_ms`, still without a combination."""
+    # what the catalog counts may reach beyond this log, into the very days that are asked about
+    counted = replace(catalog, popularity=popularity(events, len(catalog), now_ms, config.half_life_days))
     return InterestScorer(
         kinds=config.kinds,
         primary=config.primary,
-        partners=learn_partners(events, catalog, end, config),
-        center=center.astype(np.float32),
-        scale=scale.astype(np.float32),
-        weights=np.stack(weights).astype(np.float32),
-        popular=np.argsort(-liked, kind="stable"),
-        codes=codes_of(catalog),
-    )
+        partners=learn_partners(events, catalog, now_ms, config),
+        sales=Sales.of(events, len(catalog), now_ms),
+        combinations=(),
+        network=network,
+        sizes=config.sizes,
+    ).with_items(counted)
 
 
 def learn_partners(events: Interactions, catalog: Catalog, now_ms: int, config: InterestConfig) -> Partners:
@@ -100,56 +122,69 @@ def learn_partners(events: Interactions, catalog: Catalog, now_ms: int, config: 
 
 
 def _examples(
-    before: Interactions,
-    after: Interactions,
-    catalog: Catalog,
-    partners: Partners,
-    cut: int,
-    config: InterestConfig,
-) -> tuple[Floats, Floats, Floats]:
-    """Features (N, Fi), what was done (N, E), and the share (N,) of such items that was drawn."""
+    before: Interactions, after: Interactions, scorer: InterestScorer, cut: int, config: InterestConfig
+) -> Examples:
+    """What everybody known before the cut did after it, and some of what they did not."""
     rng = np.random.default_rng(config.seed)
-    # what the catalog counts may reach into the very days that are asked about
-    then = popularity(before, len(catalog), cut, config.half_life_days)
-    catalog = replace(catalog, popularity=then)
-    codes, states = codes_of(catalog), states_of(before, catalog.item_ids)
-    size = len(catalog)
+    assert scorer.shelf is not None
+    size = len(scorer.shelf)
     done = {kind: _by_user(after.where(after.kind == KINDS.index(kind))) for kind in config.kinds}
     seen: list[Floats] = []
-    labels: list[Floats] = []
-    shares: list[Floats] = []
-    for user, state in sorted(states.items()):
-        chosen = {kind: done[kind].get(user, np.zeros(0, np.int64)) for kind in config.kinds}
-        positive = np.unique(np.concatenate(list(chosen.values())))
-        others = np.setdiff1d(np.arange(size), positive, assume_unique=True)
-        drawn = rng.choice(others, min(config.negatives, len(others)), replace=False)
-        rows = np.concatenate([positive, drawn])
-        view = user_view(state, catalog, partners, codes, cut)
+    labels: list[Bools] = []
+    weights: list[Floats] = []
+    people: list[Ints] = []
+    for user, habits in _asked(before, rng):
+        chosen = [done[kind].get(user, np.zeros(0, np.int64)) for kind in config.kinds]
+        view = scorer.view_of(habits, cut)
+        rows, weight = _drawn(view, np.unique(np.concatenate(chosen)), size, config, rng)
         seen.append(features(view, rows, cut))
-        labels.append(np.stack([np.isin(rows, chosen[kind]) for kind in config.kinds], axis=1))
-        share = np.ones(len(rows))
-        share[len(positive) :] = len(drawn) / max(len(others), 1)
-        shares.append(share)
+        labels.append(np.stack([np.isin(rows, mine) for mine in chosen], axis=1))
+        weights.append(weight)
+        people.append(np.full(len(rows), user))
     if not any(label.any() for label in labels):
         raise DataError(
             f"nobody known before did any of {config.kinds} in the last {config.horizon_days} days"
         )
-    return np.concatenate(seen), np.concatenate(labels).astype(float), np.concatenate(shares)
+    return Examples(
+        seen=np.concatenate(seen),
+        done=np.concatenate(labels),
+        weight=np.concatenate(weights),
+        person=np.concatenate(people),
+    )
 
 
-def _by_user(events: Interactions) -> dict[int, Ints]:
+def _asked(before: Interactions, rng: np.random.Generator) -> Iterator[tuple[int, Habits]]:
+    """Everybody as they are known, and as if they had come but lately: so that newcomers are answered too."""
+    known = habits_of(before)
+    order = np.argsort(before.user, kind="stable")
+    users, starts, counts = np.unique(before.user[order], return_index=True, return_counts=True)
+    from_end = np.empty(len(before), np.int64)
+    from_end[order] = np.repeat(starts + counts, counts) - np.arange(len(before))
+    latest = dict(zip(users.tolist(), rng.choice(LATEST, len(users)).tolist(), strict=True))
+    few = np.array([latest[user] for user in users.tolist()])[np.searchsorted(users, before.user)]
+    newcomers = habits_of(before.where(from_end <= few))
+    for user in users.tolist():
+        yield user, known[user]
+        yield user, newcomers.get(user, NOBODY)
+
+
+def _drawn(
+    view: UserView, chosen: Ints, size: int, config: InterestConfig, rng: np.random.Generator
+) -> tuple[Ints, Floats]:
+    """Rows of all that was chosen and of some that was not, with what each stands for."""
+    kind = np.zeros(size, np.int64)
+    kind[recall(view, config.sizes)] = 1
+    kind[chosen] = 2
+    rows, weights = [chosen], [np.ones(len(chosen))]
+    for stratum, most in ((1, config.recalled), (0, config.others)):
+        there = np.flatnonzero(kind == stratum)
+        drawn = rng.choice(there, min(most, len(there)), replace=False)
+        rows.append(drawn)
+        weights.append(np.full(len(drawn), len(there) / max(len(drawn), 1)))
+    return np.concatenate(rows), np.concatenate(weights)
+
+
+def _by_user(events: Interactions) -> Mapping[int, Ints]:
     order = np.argsort(events.user, kind="stable")
     users, starts = np.unique(events.user[order], return_index=True)
     return dict(zip(users.tolist(), np.split(events.row[order], starts[1:]), strict=True))
-
-
-def _logistic(seen: Floats, done: Floats, sampled: Floats, strength: float) -> Floats:
-    """Weights (Fi + 1,); examples weigh 1 / their share, so that a probability means what it says."""
-    from sklearn.linear_model import LogisticRegression
-
-    if done.min() == done.max():
-        odds = np.log(0.5 / (len(done) + 0.5)) if done.max() == 0 else 10.0
-        return np.append(np.zeros(seen.shape[1]), odds)
-    model = LogisticRegression(C=strength, max_iter=500)
-    model.fit(seen, done, sample_weight=1.0 / sampled)
-    return np.append(model.coef_[0], model.intercept_[0])

@@ -1,11 +1,20 @@
 """Interactions as columns, and the state of a user as of a moment, for fitting."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from raysys.catalog import Catalog
 from raysys.errors import DataError
+from raysys.events import KINDS
 from raysys.types import Bools, Floats, Ints
+
+if TYPE_CHECKING:  # a replica reads this module, and must not need polars
+    from raysys.dataset.build import Dataset
+
+_BY_NAME = np.argsort(np.array(KINDS), kind="stable")
+_SORTED = np.array(KINDS)[_BY_NAME]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +35,21 @@ class Interactions:
 
     def __len__(self) -> int:
         return len(self.user)
+
+    @classmethod
+    def of(cls, data: "Dataset", catalog: Catalog) -> "Interactions":
+        """What users did to items of the catalog, from a dataset."""
+        frame = data.interactions
+        row = catalog.rows(frame["item"].to_list())
+        user = np.unique(frame["user"].fill_null("").to_numpy(), return_inverse=True)[1]
+        kind = np.searchsorted(_SORTED, frame["kind"].to_numpy().astype(str))
+        known = row >= 0
+        return cls(
+            user=user.astype(np.int64)[known],
+            row=row[known],
+            kind=_BY_NAME[kind][known],
+            time_ms=frame["time_ms"].to_numpy().astype(np.int64)[known],
+        )
 
     def where(self, keep: Bools) -> "Interactions":
         """Those that `keep` (N,) says."""

@@ -8,7 +8,9 @@ Each is a sparse matrix whose product with a user's own weights scores every ite
 - user-kNN: the latest baskets of the most similar users (Herlocker et al. 1999).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +21,8 @@ from raysys.types import Floats, Ints
 
 NEIGHBORS = 64
 """Items kept for each item."""
+BLOCK = 2048
+"""Items compared with all others at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,47 +69,62 @@ def item_knn(events: Interactions, users: int, items: int, *, shrink: float = 20
     from scipy import sparse
 
     ones = np.ones(len(events), np.float32)
-    matrix = sparse.csr_matrix((ones, (events.user, events.row)), (users, items))
-    matrix.data[:] = 1.0  # days with the item do not count twice
-    common = (matrix.T @ matrix).tocoo()
-    size = np.asarray(matrix.sum(0)).ravel()
-    away = common.row != common.col
-    row, column, count = common.row[away], common.col[away], common.data[away]
-    cosine = count / (np.sqrt(size[row] * size[column]) + shrink)
-    return _best(row, column, cosine, items)
+    chosen = sparse.csr_matrix((ones, (events.user, events.row)), (users, items))
+    chosen.data[:] = 1.0  # days with the item do not count twice
+    takers = chosen.T.tocsr()
+    size = np.sqrt(np.diff(takers.indptr).astype(np.float64))
+    parts = []
+    for start in range(0, items, BLOCK):
+        common = (takers[start : start + BLOCK] @ chosen).tocsr()
+        row = np.repeat(np.arange(start, start + common.shape[0]), np.diff(common.indptr))
+        cosine = common.data / (size[row] * size[common.indices] + shrink)
+        cosine[row == common.indices] = 0.0
+        parts.append(_best(common.indptr, common.indices, cosine))
+    return _stacked(parts)
 
 
 def co_visits(events: Interactions, items: int, *, gap: int = 20, shrink: float = 10.0) -> Rows:
     """Items that followed an item within `gap` interactions of a user, nearer ones count more."""
+    from scipy import sparse
+
     order = np.lexsort((events.time_ms, events.user))
     user, row = events.user[order], events.row[order]
-    pairs: list[tuple[Ints, Ints, Floats]] = []
+    followed = sparse.csr_matrix((items, items), dtype=np.float32)
     for step in range(1, gap + 1):
         same = (user[step:] == user[:-step]) & (row[step:] != row[:-step])
         weight = np.full(int(same.sum()), 1.0 / step, np.float32)
-        pairs.append((row[:-step][same], row[step:][same], weight))
-    source, target, weight = (np.concatenate(part) for part in zip(*pairs, strict=True))
-    merged = _merged(source, target, weight, items)
+        followed += sparse.csr_matrix((weight, (row[:-step][same], row[step:][same])), (items, items))
     popularity = np.bincount(row, minlength=items)
-    return _best(merged[0], merged[1], merged[2] / np.sqrt(popularity[merged[1]] + shrink), items)
+    value = followed.data / np.sqrt(popularity[followed.indices] + shrink)
+    return _best(followed.indptr, followed.indices, value)
 
 
-def _merged(row: Ints, column: Ints, value: Floats, items: int) -> tuple[Ints, Ints, Floats]:
-    """Entries of one cell added up."""
-    cells, place = np.unique(row.astype(np.int64) * items + column, return_inverse=True)
-    return cells // items, cells % items, np.asarray(np.bincount(place, value), np.float64)
-
-
-def _best(row: Ints, column: Ints, value: Floats, items: int) -> Rows:
-    """The NEIGHBORS largest entries of each row."""
-    order = np.lexsort((-value, row))
-    row, column, value = row[order], column[order], value[order]
-    starts = np.searchsorted(row, np.arange(items + 1))
-    place = np.arange(len(row)) - starts[row] if len(row) else np.zeros(0, np.int64)
-    keep = place < NEIGHBORS
-    counts = np.bincount(row[keep], minlength=items)
+def _best(indptr: Ints, indices: Ints, values: Floats) -> Rows:
+    """The NEIGHBORS largest entries above 0 of each row of a CSR matrix, best first."""
+    kept: list[Ints] = []
+    counts = np.zeros(len(indptr) - 1, np.int64)
+    for row, (low, high) in enumerate(pairwise(indptr.tolist())):
+        inside = values[low:high]
+        top = np.arange(high - low)
+        if high - low > NEIGHBORS:
+            top = np.argpartition(-inside, NEIGHBORS)[:NEIGHBORS]
+        top = top[inside[top] > 0]
+        top = top[np.lexsort((indices[low + top], -inside[top]))]
+        kept.append(low + top)
+        counts[row] = len(top)
+    taken = np.concatenate(kept) if kept else np.zeros(0, np.int64)
     start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Rows(start, column[keep].astype(np.int32), value[keep].astype(np.float32))
+    return Rows(start, indices[taken].astype(np.int32), values[taken].astype(np.float32))
+
+
+def _stacked(parts: Sequence[Rows]) -> Rows:
+    """Blocks of rows, one below the other."""
+    counts = np.concatenate([[0], *(np.diff(part.start) for part in parts)])
+    return Rows(
+        np.cumsum(counts).astype(np.int64),
+        np.concatenate([part.column for part in parts]),
+        np.concatenate([part.value for part in parts]),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What would this person do with this item? Calibrated probabilities, NumPy only."""
+"""What would this person do with this item? Calibrated probabilities with NumPy and ONNX Runtime."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,18 +8,24 @@ import msgspec
 import numpy as np
 
 from raysys.catalog import Catalog
-from raysys.errors import BundleError
+from raysys.errors import BundleError, DataError
+from raysys.interest.combination import Combination, load_combination
+from raysys.interest.encoder import UserEncoder
 from raysys.interest.features import FEATURES, Partners, UserView, features, user_view
+from raysys.interest.habits import Habits
 from raysys.interest.partners import Neighbors, Rows
+from raysys.interest.recall import SIZES, RecallSizes, recall
+from raysys.interest.shelf import FACTS, LEAF, Sales, Shelf
+from raysys.interest.source import NetworkSource
 from raysys.state.protocol import State
 from raysys.types import Floats, Ints
 
-ARRAYS = ("center", "scale", "weights", "popular", "codes")
+NETWORK = "network"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InterestScorer:
-    """A logistic combination of a person's own habits, the partners, and what is popular.
+    """Habits, partners, network and popularity, combined for each kind.
 
     A candidate's probabilities depend on the person and on that candidate alone.
     """
@@ -28,53 +34,69 @@ class InterestScorer:
     primary: str
     """The kind that `interest` ranks by, one of `kinds`."""
     partners: Partners
-    center: Floats
-    scale: Floats
-    """(Fi,) what features are standardized with."""
-    weights: Floats
-    """(E, Fi + 1), the intercept last."""
-    popular: Ints
-    """(I,) rows, most popular first."""
-    codes: Ints
-    """(2, I) category and brand of each item as small numbers."""
+    sales: Sales
+    combinations: tuple[Combination, ...]
+    """(E,)"""
+    network: NetworkSource | None = None
+    sizes: RecallSizes = SIZES
+    shelf: Shelf | None = None
+    """Of the catalog last given to `with_items`; it is not saved."""
 
     @property
     def size(self) -> int:
-        """How many items the model was fitted on."""
+        """How many items the partners know."""
         return len(self.partners)
 
     def with_items(self, catalog: Catalog) -> "InterestScorer":
-        """A scorer for the items of `catalog`, new ones included: they are known by category and brand."""
-        return replace(self, codes=codes_of(catalog))
+        """A scorer for the items of `catalog`; new ones are known by their groups and their content."""
+        network = None if self.network is None else self.network.with_items(catalog)
+        return replace(self, shelf=Shelf.of(catalog, self.sales), network=network)
 
     def view(self, state: State | None, catalog: Catalog, now_ms: int) -> UserView:
         """The state over the catalog's items; costs a few sparse products, so keep it."""
-        codes = self.codes if self.codes.shape[1] == len(catalog) else codes_of(catalog)
-        return user_view(state, catalog, self.partners, codes, now_ms)
+        ready = self.shelf is not None and len(self.shelf) == len(catalog)
+        model = self if ready else self.with_items(catalog)
+        return model.view_of(Habits.of(state, catalog), now_ms)
+
+    def view_of(self, habits: Habits, now_ms: int) -> UserView:
+        """The same from habits, which fitting and evaluation have in bulk."""
+        if self.shelf is None:
+            raise DataError("this scorer has no items yet; call with_items(catalog) first")
+        return user_view(habits, self.shelf, self.partners, self.network, now_ms)
 
     def probs(self, view: UserView, rows: Ints, now_ms: int) -> Floats:
-        """Probabilities (C, E) float32 of each kind; NaN where the row is -1."""
+        """Probabilities (C, E) float32 of each kind; NaN where the row is -1.
+
+        Raises:
+            PartError: the trees or the network failed.
+        """
         found = np.full((len(rows), len(self.kinds)), np.nan, np.float32)
         known = rows >= 0
         if known.any():
-            seen = (features(view, rows[known], now_ms) - self.center) / self.scale
-            found[known] = 1.0 / (1.0 + np.exp(-(seen @ self.weights[:, :-1].T + self.weights[:, -1])))
+            seen = features(view, rows[known], now_ms)
+            for number, combination in enumerate(self.combinations):
+                log_odds = np.clip(combination.log_odds(seen), -50.0, 50.0)
+                found[known, number] = 1.0 / (1.0 + np.exp(-log_odds))
         return found
 
     def repeat(self, view: UserView, rows: Ints, now_ms: int) -> Floats:
         """How due (C,) an item is again: 1 when as long ago as is usual for this person, 0 if never."""
-        return self._feature(view, rows, now_ms, "own_due")
+        found = np.zeros(len(rows))
+        known = rows >= 0
+        found[known] = features(view, rows[known], now_ms)[:, FEATURES.index("own_due")]
+        return found
 
     def uncertainty(self, view: UserView, rows: Ints) -> Floats:
         """How little (C,) in [0, 1] is known of item and person: it falls with what was counted."""
-        counted = np.expm1(view.popularity[np.maximum(rows, 0)]) + np.expm1(view.days)
+        sold = view.shelf.facts[np.maximum(rows, 0), FACTS.index("popularity")]
+        counted = np.expm1(sold) + np.expm1(view.user[0])
         return np.asarray(1.0 / np.sqrt(1.0 + np.where(rows >= 0, counted, 0.0)))
 
     def retrieve(self, view: UserView, length: int, now_ms: int) -> Ints:
         """Rows that this person is likeliest to want, best first."""
-        rows = np.arange(len(view.place))
+        rows = recall(view, self.sizes)
         score = self.probs(view, rows, now_ms)[:, self.kinds.index(self.primary)]
-        return np.argsort(-score, kind="stable")[:length]
+        return np.asarray(rows[np.argsort(-score, kind="stable")[:length]])
 
     def similar(self, row: int, length: int) -> Ints:
         """Rows chosen by the same people as `row`, best first; of its category if it is new."""
@@ -83,32 +105,33 @@ class InterestScorer:
             best = np.argsort(-scores, kind="stable")[:length]
             best = best[scores[best] > 0]
             if len(best):
-                return best
-        alike = (
-            np.flatnonzero(self.codes[0] == self.codes[0, row]) if row < self.codes.shape[1] else self.popular
-        )
+                return np.asarray(best)
+        shelf = self.shelf
+        if shelf is None or row >= len(shelf):
+            return self.trending(length)
+        alike = np.flatnonzero(shelf.codes[LEAF] == shelf.codes[LEAF, row])
+        alike = alike[np.argsort(-shelf.facts[alike, FACTS.index("recent")], kind="stable")]
         return np.asarray(alike[alike != row][:length])
 
     def trending(self, length: int) -> Ints:
-        """The most popular rows, best first."""
-        return np.asarray(self.popular[:length])
-
-    def _feature(self, view: UserView, rows: Ints, now_ms: int, name: str) -> Floats:
-        found = np.zeros(len(rows))
-        known = rows >= 0
-        found[known] = features(view, rows[known], now_ms)[:, FEATURES.index(name)]
-        return found
+        """The most popular rows of late, best first."""
+        return np.asarray(np.argsort(-self.sales.recent, kind="stable")[:length])
 
     def save(self, folder: Path) -> None:
         """Write into `folder`, which must not exist yet."""
         folder.mkdir()
-        head = {"kinds": self.kinds, "primary": self.primary, "features": FEATURES}
+        sizes = {name: getattr(self.sizes, name) for name in self.sizes.__slots__}
+        head = {"kinds": self.kinds, "primary": self.primary, "features": FEATURES, "sizes": sizes}
         (folder / "interest.json").write_bytes(msgspec.json.encode(head))
-        for name in ARRAYS:
-            np.save(folder / f"{name}.npy", getattr(self, name), allow_pickle=False)
         self.partners.co_visit.save(folder, "co_visit")
         self.partners.item_knn.save(folder, "item_knn")
         self.partners.neighbors.save(folder)
+        self.sales.save(folder)
+        for kind, combination in zip(self.kinds, self.combinations, strict=True):
+            combination.save(folder, kind)
+        if self.network is not None:
+            self.network.save(folder / NETWORK)
+            np.save(folder / "item_vectors.npy", self.network.vectors, allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -118,18 +141,21 @@ class InterestScorer:
                 f"{folder}: fitted on the features {head['features']}, this version computes"
                 f" {list(FEATURES)}; fit the interest model again"
             )
-        arrays = {name: np.load(folder / f"{name}.npy", "r", allow_pickle=False) for name in ARRAYS}
         partners = Partners(
             co_visit=Rows.load(folder, "co_visit"),
             item_knn=Rows.load(folder, "item_knn"),
             neighbors=Neighbors.load(folder),
         )
-        return cls(kinds=tuple(head["kinds"]), primary=head["primary"], partners=partners, **arrays)
-
-
-def codes_of(catalog: Catalog) -> Ints:
-    """(2, I) the catalog's categories and brands as small numbers."""
-    if not len(catalog):
-        return np.zeros((2, 0), np.int64)
-    columns = (catalog.categories, catalog.brands)
-    return np.stack([np.unique(np.array(column), return_inverse=True)[1] for column in columns])
+        network = None
+        if (folder / NETWORK).is_dir():
+            vectors = np.load(folder / "item_vectors.npy", "r", allow_pickle=False)
+            network = NetworkSource(UserEncoder.load(folder / NETWORK), vectors)
+        return cls(
+            kinds=tuple(head["kinds"]),
+            primary=head["primary"],
+            partners=partners,
+            sales=Sales.load(folder),
+            combinations=tuple(load_combination(folder, kind) for kind in head["kinds"]),
+            network=network,
+            sizes=RecallSizes(**head["sizes"]),
+        )
