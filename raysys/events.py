@@ -24,6 +24,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 EARLIEST_MS = 0
 MAX_AHEAD_MS = 86_400_000
 """Clocks of hosts differ; an event may claim to come from at most a day ahead."""
+LARGEST = 2**53
+DEEPEST = 16
+"""Bounds of whole numbers and of nesting, in whatever an event carries."""
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True):
@@ -174,10 +177,11 @@ def parse_event(raw: Any, *, now_ms: int | None = None) -> Event:
 def located(error: msgspec.ValidationError) -> DataError:
     """What msgspec found, as our error: the field's path apart from the message."""
     message, _, where = str(error).partition(" - at ")
-    if path := where.rpartition("`$")[2].rstrip("`").lstrip("."):
-        return DataError(message, field=path)
-    quoted = message.split("`")  # a missing or unknown field is named in the message itself
-    return DataError(message, field=quoted[-2] if len(quoted) >= 3 else "")
+    path = where.rpartition("`$")[2].rstrip("`").lstrip(".")
+    if not path or "missing required field" in message or "unknown field" in message:
+        quoted = message.split("`")  # the message itself names the field
+        path = f"{path}.{quoted[-2]}".lstrip(".") if len(quoted) >= 3 else path
+    return DataError(message, field=path)
 
 
 def _check(event: Event, now_ms: int | None) -> None:
@@ -187,6 +191,7 @@ def _check(event: Event, now_ms: int | None) -> None:
         if value is not None and not 0 < len(value) <= 512:
             raise DataError(f"{name} has {len(value)} characters, expected 1 to 512", field=name)
     if (time_ms := event.time_ms) is not None:
+        _check_plain(time_ms, "time_ms")
         if time_ms < EARLIEST_MS:
             raise DataError(f"time_ms is {time_ms}, expected UTC epoch milliseconds", field="time_ms")
         if now_ms is not None and time_ms > now_ms + MAX_AHEAD_MS:
@@ -195,6 +200,8 @@ def _check(event: Event, now_ms: int | None) -> None:
                 " expected UTC epoch milliseconds",
                 field="time_ms",
             )
+    for name in ("attributes", "targeting"):
+        _check_plain(getattr(event, name, None), name)
     match event:
         case Impression():
             _check_impression(event)
@@ -205,19 +212,33 @@ def _check(event: Event, now_ms: int | None) -> None:
                 raise DataError(
                     f"price_micros is {event.price_micros}, must not be negative", field="price_micros"
                 )
+            _check_plain(event.price_micros, "price_micros")
             if event.margin is not None and not -10.0 <= event.margin <= 1.0:
                 raise DataError(
                     f"margin is {event.margin}, expected a share of the price, at most 1", field="margin"
                 )
         case AdUpdate():
-            for name in ("bid_micros", "budget_micros", "cap"):
+            for name in ("bid_micros", "budget_micros", "cap", "starts_ms", "ends_ms"):
                 if (amount := getattr(event, name)) is not None and amount < 0:
                     raise DataError(f"{name} is {amount}, must not be negative", field=name)
+                _check_plain(amount, name)
         case _:
             pass
 
 
+def _check_plain(value: Any, name: str, depth: int = 0) -> None:
+    """Refuse what a store, an array or another language's JSON would choke on later, at every read."""
+    if isinstance(value, int) and not -LARGEST <= value <= LARGEST:
+        raise DataError(f"{name} has a whole number beyond 2^53, which JSON cannot carry", field=name)
+    if depth > DEEPEST:
+        raise DataError(f"{name} is nested deeper than {DEEPEST} levels", field=name)
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for below in inner:
+        _check_plain(below, name, depth + 1)
+
+
 def _check_impression(event: Impression) -> None:
+    _check_plain(event.positions, "positions")
     for name in ("positions", "propensities"):
         column = getattr(event, name)
         if column is not None and len(column) != len(event.item_ids):

@@ -18,6 +18,8 @@ from raysys.types import Bools, Boost, Candidates, Diversify, Filter, Floats, In
 OPS = ("eq", "in", "lt", "gt", "exists")
 STRONGEST = 1e6
 """More than this no boost can add: it would drown every other term's digits."""
+FURTHEST = 1_000_000
+"""The last position that a pin or a cap may speak of."""
 PATHS = ("category",)
 """Fields where a value also means everything below it: `grocery` matches `grocery/dairy`."""
 
@@ -234,10 +236,10 @@ def parse_rule(raw: Mapping[str, Any], where: str = "rule") -> Rule:
             _known(raw, {"kind", "id", "match", "by"}, where)
             filters = _need(raw, "match", (list, tuple), where)
             match_ = tuple(parse_filter(f, f"{where}.match[{i}]") for i, f in enumerate(filters))
-            by = float(_need(raw, "by", (int, float), where))
+            by = _need(raw, "by", (int, float), where)
             if not abs(by) <= STRONGEST:
                 raise DataError(f"by is {by}, expected -{STRONGEST:g} to {STRONGEST:g}", field=f"{where}.by")
-            return Boost(match=match_, by=by if kind == "boost" else -abs(by), **name)
+            return Boost(match=match_, by=float(by if kind == "boost" else -abs(by)), **name)
         case "diversify":
             _known(raw, {"kind", "id", "field", "max", "within"}, where)
             most, within = _whole(raw, "max", 1, where), _whole(raw, "within", 1, where)
@@ -277,6 +279,8 @@ def _whole(raw: Mapping[str, Any], name: str, least: int, where: str) -> int:
     number: int = _need(raw, name, int, where)
     if number < least:
         raise DataError(f"{name} is {number}, must be at least {least}", field=f"{where}.{name}")
+    if number > FURTHEST:
+        raise DataError(f"{name} is above {FURTHEST}, the most it may be", field=f"{where}.{name}")
     return number
 
 

@@ -50,3 +50,21 @@ def test_a_bad_event_is_refused_with_the_name_of_the_field(line: bytes, field: s
 def test_a_time_far_ahead_of_the_receivers_clock_is_refused() -> None:
     with pytest.raises(DataError, match="more than a day after now"):
         parse_event(b'{"type":"interaction","kind":"click","item_id":"a","time_ms":99999999999}', now_ms=1)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("attributes", {"n": [2**53 + 1]}), ("attributes", {"n": {"m": -(10**400)}}), ("price_micros", 2**64)],
+)
+def test_a_number_that_nobody_could_read_back_is_refused_where_it_arrives(field: str, value: object) -> None:
+    with pytest.raises(DataError, match="beyond 2") as caught:
+        parse_event({"type": "item", "item_id": "a", "title": "t", field: value})
+    assert caught.value.field == field
+
+
+def test_attributes_have_a_depth() -> None:
+    deep: object = 1
+    for _ in range(20):
+        deep = [deep]
+    with pytest.raises(DataError, match="deeper than 16"):
+        parse_event({"type": "user", "user_id": "ann", "attributes": {"a": deep}})

@@ -8,6 +8,8 @@ import numpy as np
 from deployments.http import HttpError, Reply
 from raysys.types import Floats
 
+MOST_DOCUMENTS = 10_000
+
 
 class RerankRequest(msgspec.Struct, kw_only=True):
     """Unknown fields and explicit nulls are normal here: clients of many versions send them."""
@@ -34,6 +36,9 @@ def decode(body: bytes) -> Asked:
         raise HttpError(400, "bad_request", f"invalid request: {error}") from error
     if asked.top_n is not None and asked.top_n < 1:
         raise HttpError(400, "bad_request", f"top_n is {asked.top_n}, must be at least 1")
+    if len(asked.documents) > MOST_DOCUMENTS:
+        told = f"{len(asked.documents)} documents, at most {MOST_DOCUMENTS} are taken"
+        raise HttpError(400, "bad_request", told)
     return Asked(asked.query, [_text(document) for document in asked.documents], asked.top_n)
 
 
