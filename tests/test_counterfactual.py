@@ -141,3 +141,14 @@ def test_signals_logged_in_other_units_are_weighed_alike(outcomes: Outcomes, bun
     after = Replayer(other, logged_in=bundle.signals)
     found = compare(outcomes, outcomes.reward({"click": 1.0}), Replayer(bundle), after)
     np.testing.assert_allclose(found.rankings.weights, 1.0, rtol=1e-4)
+
+
+def test_no_model_has_seen_the_user_whom_it_is_asked_about(outcomes: Outcomes, bundle: Bundle) -> None:
+    """Another outcome for one user changes what is expected of others, never of that user."""
+    reward = outcomes.reward({"click": 1.0})
+    user = outcomes.clusters == outcomes.clusters[0]
+    other = np.where(user[:, None] & outcomes.shown, reward + 5.0, reward)
+    before, after = (compare(outcomes, r, Replayer(bundle), Replayer(bundle)) for r in (reward, other))
+    changed = np.any(before.model.predicted != after.model.predicted, axis=1)
+    assert changed.any()
+    assert not changed[user].any()
