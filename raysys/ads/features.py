@@ -17,6 +17,8 @@ FEATURES: tuple[str, ...] = (
     "responses",
     "recent_responses",
     "any_response",
+    "coupons",
+    "recent_coupons",
     "known",
     "away",
     "promoted",
@@ -34,11 +36,14 @@ FEATURES: tuple[str, ...] = (
 )
 """Names of the columns of `features`; amounts enter as log1p.
 
-`known` says whether the host knows any attribute of the person, `away` how long ago they were last heard of.
+`responses` answer ads that are known by name, `coupons` are days with an offer that is not;
+`known` says whether the host knows any attribute of the person, `away` how long they have been silent.
 """
 
 PAIRED = FEATURES.index("responses_x_promoted_slow")
 """From here on columns are products of others."""
+COUPON = f"{RESPONDED}coupon"
+"""The own item of all offers that were used without anybody saying whose: coupons on a receipt."""
 SINCE_NEVER = float(np.log1p(365))
 
 
@@ -52,11 +57,17 @@ def features(state: State | None, about: About, now_ms: int, places: Ints | None
     places = np.arange(len(about.sizes)) if places is None else places
     own = _own(state)  # (P, 5)
     responded = np.array([item.startswith(RESPONDED) for item in state.own_items], np.bool_)
+    unnamed = np.array([item == COUPON for item in state.own_items], np.bool_)
     bought, _, slow, fast, _ = own[~responded].sum(axis=0).tolist()
-    answered, _, _, lately, _ = own[responded].sum(axis=0).tolist()
-    amounts = [state.days, len(own), bought, slow, fast, answered, lately]
-    person = [*np.log1p(amounts).tolist(), float(answered > 0), float(bool(state.attributes))]
-    person.append(_away(state, now_ms))
+    answered, _, _, lately, _ = own[responded & ~unnamed].sum(axis=0).tolist()
+    coupons, _, _, coupons_lately, _ = own[unnamed].sum(axis=0).tolist()
+    person = [
+        *np.log1p([state.days, len(own), bought, slow, fast, answered, lately]).tolist(),
+        float(answered > 0),
+        *np.log1p([coupons, coupons_lately]).tolist(),
+        float(bool(state.attributes)),
+        _away(state, now_ms),
+    ]
     columns = np.zeros((len(places), len(FEATURES)))
     columns[:, : len(person)] = person
     columns[:, len(person)] = np.log1p(about.sizes[places])

@@ -7,11 +7,12 @@ from pathlib import Path
 import polars as pl
 
 from raysys.ads.fit import fit_response
-from raysys.ads.redemptions import DAY_STARTS, TEST_FROM, offered
+from raysys.ads.redemptions import DAY_STARTS, TEST_FROM, offered, receipts
 from raysys.ads.scorer import ResponseScorer
 from raysys.dataset.build import Dataset
 from raysys.dataset.complete_journey import package_folder
 from raysys.events import AdUpdate, Interaction
+from raysys.state.protocol import RESPONDED
 from raysys.types import DAY_MS
 
 PRICE_SHARE = 0.5
@@ -22,13 +23,8 @@ ASSUMPTIONS = (
     f"ASSUMED: a campaign bids {PRICE_SHARE:.0%} of the median price of its products for a conversion.",
     f"ASSUMED: its budget pays for {CONVERSIONS} conversions; nobody sees an ad more than {CAP} times a day.",
     "ASSUMED: the advertiser is the campaign's type; the ad shows its product that sells best.",
-    "A redeemed coupon is a conversion on its campaign, at the day's start: the data has no time of day.",
+    "A redeemed coupon is a conversion on its campaign; a discount on a receipt is one on nobody's ad.",
 )
-
-
-def ad_of(campaign: int) -> str:
-    """The id of the ad that a campaign of the data becomes."""
-    return f"campaign-{campaign}"
 
 
 def journey_ads(data: Dataset, folder: Path | None = None, *, later_ms: int = 0) -> list[AdUpdate]:
@@ -59,14 +55,18 @@ def journey_ads(data: Dataset, folder: Path | None = None, *, later_ms: int = 0)
 def journey_conversions(
     folder: Path | None = None, *, before: datetime = TEST_FROM, later_ms: int = 0
 ) -> Iterator[Interaction]:
-    """Redemptions before a day, as conversions of `journey_ads`; one for a household, campaign and day."""
-    told = pl.read_parquet((folder or package_folder()) / "coupon_redemptions.parquet")
-    days = told.select("redemption_date", "household_id", "campaign_id").unique().sort(pl.all())
-    for day, household, campaign in days.filter(pl.col("redemption_date") < before).iter_rows():
+    """What households answered before a day: campaigns redeemed, and coupons on receipts, once a day each."""
+    folder = folder or package_folder()
+    redeemed = pl.read_parquet(folder / "coupon_redemptions.parquet").select(
+        day="redemption_date", household="household_id", ad=pl.format("campaign-{}", "campaign_id")
+    )
+    used = receipts(folder).filter("coupon").select("day", household="household_id", ad=pl.lit("coupon"))
+    both = pl.concat([redeemed, used.collect().cast(redeemed.schema)]).unique().sort("day", "household", "ad")
+    for day, household, ad in both.filter(pl.col("day") < before).iter_rows():
         yield Interaction(
             kind="conversion",
-            item_id=f"ad:{ad_of(campaign)}",
-            ad_id=ad_of(campaign),
+            item_id=f"{RESPONDED}{ad}",
+            ad_id=ad,
             user_id=str(household),
             time_ms=_day_ms(day) + later_ms,
         )
@@ -104,7 +104,7 @@ def _ad(campaign: int, kind: str, times: tuple[int, int], about: pl.DataFrame, l
     bid = round(PRICE_SHARE * float(prices.median() or 0.0)) if len(prices) else 0  # type: ignore[arg-type]
     main = about["category"].drop_nulls().value_counts().sort("count", "category", descending=[True, False])
     return AdUpdate(
-        ad_id=ad_of(campaign),
+        ad_id=f"campaign-{campaign}",
         campaign_id=str(campaign),
         advertiser_id=kind.lower().replace(" ", "-"),
         bid_micros=bid,

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from msgspec.structs import replace
 
-from raysys.ads.features import FEATURES, features
+from raysys.ads.features import COUPON, FEATURES, features
 from raysys.ads.inventory import About
 from raysys.state.protocol import FAST_DAYS, OWN_ITEMS, RESPONDED, SLOW_DAYS, State
 from raysys.types import DAY_MS, Floats, Ints
@@ -82,26 +82,36 @@ def _tables(folder: Path, level: Level) -> _Tables:
     """Purchases by day, and redemptions by day as answers to whatever is an ad at this level."""
     targeted = pl.read_parquet(folder / "campaigns.parquet")
     redemptions = pl.read_parquet(folder / "coupon_redemptions.parquet")
-    day = (pl.col("transaction_timestamp") - DAY_STARTS).dt.truncate("1d").alias("day")
-    bought = (
-        pl.scan_parquet(folder / "transactions.parquet")
-        .filter(pl.col("quantity") > 0)
-        .select("household_id", pl.col("product_id").cast(pl.String).alias("item"), day)
-        .unique()
-        .collect()
-    )
-    responses = redemptions.select(
+    lines = receipts(folder)
+    bought = lines.filter("bought").select("household_id", "item", "day").unique().collect()
+    named = redemptions.select(
         "household_id",
-        (RESPONDED + pl.col(_key(level)).cast(pl.String)).alias("item"),
-        pl.col("redemption_date").alias("day"),
+        item=RESPONDED + pl.col(_key(level)).cast(pl.String),
+        day=pl.col("redemption_date"),
     ).unique()
-    events = pl.concat([bought, responses.cast(bought.schema)])
+    used = lines.filter("coupon").select("household_id", item=pl.lit(COUPON), day="day").unique()
+    responses = pl.concat([named.cast(bought.schema), used.collect()])
+    events = pl.concat([bought, responses])
     events = events.join(targeted.select("household_id").unique(), on="household_id", how="semi")
     coupons = pl.read_parquet(folder / "coupons.parquet").unique()
     people = pl.read_parquet(folder / "demographics.parquet").rows_by_key(
         "household_id", named=True, unique=True
     )
     return _Tables(events, targeted, coupons, redemptions, dict(people))
+
+
+def receipts(folder: Path) -> pl.LazyFrame:
+    """Lines of receipts (household_id, item, day, bought, coupon).
+
+    A coupon's discount may stand on a line of its own, on which nothing is bought.
+    """
+    return pl.scan_parquet(folder / "transactions.parquet").select(
+        "household_id",
+        item=pl.col("product_id").cast(pl.String),
+        day=(pl.col("transaction_timestamp") - DAY_STARTS).dt.truncate("1d"),
+        bought=pl.col("quantity") > 0,
+        coupon=pl.col("coupon_disc") > 0,
+    )
 
 
 def _key(level: Level) -> str:

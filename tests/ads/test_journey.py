@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from raysys.ads.features import COUPON
 from raysys.ads.inventory import Inventory
 from raysys.ads.journey import ASSUMPTIONS, CONVERSIONS, journey_ads, journey_conversions, journey_response
 from raysys.dataset.build import Dataset, build
@@ -28,7 +29,8 @@ def folder(tmp_path: Path) -> Path:
         "transactions": {
             "household_id": [1, 2],
             "product_id": [7, 8],
-            "quantity": [1, 1],
+            "quantity": [1, 0],
+            "coupon_disc": [0.0, 0.5],
             "transaction_timestamp": days,
         },
         "campaign_descriptions": {
@@ -79,13 +81,14 @@ def test_a_campaign_is_an_ad_about_its_listed_products(folder: Path, data: Datas
 def test_a_redemption_is_a_conversion_once_a_day_and_counts_in_the_state_as_in_training(
     folder: Path, data: Dataset
 ) -> None:
-    (conversion,) = journey_conversions(folder)
+    coupon, conversion = journey_conversions(folder)
+    assert (coupon.ad_id, coupon.user_id, coupon.time_ms) == ("coupon", "2", _ms(2, 3))
     assert (conversion.ad_id, conversion.user_id, conversion.time_ms) == ("campaign-5", "1", _ms(3, 5))
     store = MemoryStore()
-    store.append([conversion], conversion.time_ms)
-    state = store.live(Key("u:1"))
-    assert state is not None
-    assert (state.own_items, state.own_bought) == (("ad:campaign-5",), (1,))
+    store.append([coupon, conversion], conversion.time_ms)
+    kept = [store.live(Key(key)) for key in ("u:1", "u:2")]
+    assert [state and state.own_items for state in kept] == [("ad:campaign-5",), (COUPON,)]
+    assert [state and state.own_bought for state in kept] == [(1,), (1,)]
 
 
 def test_the_model_of_the_campaigns_scores_their_ads(folder: Path, data: Dataset) -> None:

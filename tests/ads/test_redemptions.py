@@ -24,6 +24,7 @@ def folder(tmp_path: Path) -> Path:
             "household_id": [1] * 3,
             "product_id": [7] * 3,
             "quantity": [1] * 3,
+            "coupon_disc": [0.0, 0.5, 0.5],
             "transaction_timestamp": bought,
         },
         "campaign_descriptions": {
@@ -66,3 +67,17 @@ def test_the_test_remembers_an_earlier_redemption(folder: Path) -> None:
     rows = offered(folder, "campaign", test=True)
     assert _column(rows.columns, "responses") == [1.0]
     assert rows.redeemed.tolist() == [0.0]
+    assert rows.household.tolist() == [1]
+    assert rows.campaign.tolist() == [6]
+
+
+def test_a_coupon_on_a_receipt_is_an_answer_to_nobody_from_the_day_after(folder: Path) -> None:
+    """The second of two days before the campaign had one, and its first day, which does not count yet."""
+    assert _column(offered(folder, "campaign", test=False).columns, "coupons") == [1.0, 0.0]
+    later = offered(folder, "campaign", test=True)
+    assert (_column(later.columns, "coupons"), _column(later.columns, "responses")) == ([2.0], [1.0])
+
+
+def test_an_earlier_cut_moves_labels_and_campaigns(folder: Path) -> None:
+    early = offered(folder, "campaign", test=False, cut=_at(3, 4, 0))
+    assert early.redeemed.tolist() == [0.0, 0.0]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raysys.ads.features import FEATURES, SINCE_NEVER, features
+from raysys.ads.features import COUPON, FEATURES, SINCE_NEVER, features
 from raysys.ads.fit import fit_response
 from raysys.ads.inventory import About, Inventory
 from raysys.ads.scorer import ResponseScorer
@@ -19,11 +19,11 @@ from raysys.types import DAY_MS
 LOYAL = State(
     days=3,
     last_ms=112 * DAY_MS,
-    own_items=("milk", "ad:old"),
-    own_bought=(3, 1),
-    own_slow=(2.0, 1.0),
-    own_fast=(1.0, 1.0),
-    own_last_ms=(0, 112 * DAY_MS),
+    own_items=("milk", "ad:old", COUPON),
+    own_bought=(3, 1, 4),
+    own_slow=(2.0, 1.0, 1.0),
+    own_fast=(1.0, 1.0, 1.0),
+    own_last_ms=(0, 112 * DAY_MS, 112 * DAY_MS),
 )
 
 
@@ -49,6 +49,7 @@ def test_features_are_what_the_hand_computes() -> None:
     assert row["responses"] == pytest.approx(np.log1p(1))
     assert (row["promoted"], row["promoted_bought"]) == pytest.approx((np.log1p(2), np.log1p(3)))
     assert row["promoted_share"] == pytest.approx(1.0)
+    assert (row["coupons"], row["recent_coupons"]) == pytest.approx((np.log1p(4), np.log1p(1)))
     assert row["away"] == pytest.approx(np.log1p(9))
 
 
