@@ -80,7 +80,7 @@ class Visits:
         span = (self.time_ms - self.time_ms[start]) / DAY_MS
         columns = [
             np.log1p(np.nan_to_num(since, nan=WITHIN_DAYS)),
-            *(np.log(count - np.maximum(self._before(days), start) + start) for days in WINDOWS_DAYS),
+            *(np.log(np.arange(1, len(self) + 1) - self._before(days)) for days in WINDOWS_DAYS),
             np.log(count),
             np.log1p((span + WITHIN_DAYS) / count),
             self._usual(np.log1p(since), count),
@@ -90,10 +90,10 @@ class Visits:
         return np.column_stack([*columns, weekday[:, None] == np.arange(7)])
 
     def _before(self, days: float) -> Ints:
-        """(n,) where the visits of the last `days` begin, not looking at whose they are."""
+        """(n,) where a person's visits of less than `days` ago begin."""
         code = np.unique(self.person, return_inverse=True)[1]
         base = int(self.time_ms.min(initial=0))
-        width = int(self.time_ms.max(initial=0)) - base + int(days * DAY_MS) + 1
+        width = int(self.time_ms.max(initial=0)) - base + int(days * DAY_MS) + 1  # keeps people apart
         place = code * width + (self.time_ms - base)
         return np.asarray(np.searchsorted(place, place - int(days * DAY_MS), side="right"))
 

@@ -7,7 +7,7 @@ import pytest
 
 from raysys.behavior.choice import ChoiceModel, choice_loss, fit_choice, inclusive_value, utilities
 from raysys.errors import DataError
-from tests.behavior.people import situations
+from tests.behavior.people import one_page, situations
 
 PLANTED = (0.5, 1.5, -1.0)
 
@@ -56,6 +56,15 @@ def test_a_fit_is_the_bottom_of_the_loss() -> None:
             weights = model.weights.copy()
             weights[:, feature] += step
             assert np.nanmean(choice_loss(utilities(people, weights), people)) > best
+
+
+def test_a_feature_that_separates_perfectly_is_held_by_the_prior() -> None:
+    """One of two always, 20 times: 20 (1 - p) = w for all surfaces, and = w - that on its own."""
+    page = one_page(np.array([[1.0], [0.0]]), outside=0.0).situations.where(np.zeros(20, np.int64))
+    model = fit_choice(replace(page, bought=np.tile([True, False], (20, 1))))
+    pooled, own = model.weights[1, 0], model.weights[0, 0]
+    assert 20 / (1 + np.exp(pooled)) == pytest.approx(pooled, abs=1e-4)
+    assert 20 / (1 + np.exp(own)) == pytest.approx(own - pooled, abs=1e-4)
 
 
 def test_where_everybody_buys_the_outside_option_is_unknown() -> None:

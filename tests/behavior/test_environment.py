@@ -68,6 +68,37 @@ def test_an_episode_returns_what_the_simulator_returns_under_a_constant_policy()
             np.testing.assert_allclose(sim.returns(always(profile), np.array([session]), int(seed)), value)
 
 
+def test_an_episode_shows_the_contexts_that_the_simulator_shows() -> None:
+    sim = simulator()
+    env = RankingEnv(sim, BATCH)
+    observation, info = env.reset(seed=2)
+    shown: list[list[Any]] = [[] for _ in range(BATCH)]
+    compared = 0
+    for _ in range(40):
+        for place in range(BATCH):
+            shown[place].append(observation[place])
+        before = info
+        observation, _, over, _, info = env.step(np.zeros(BATCH, int))
+        for place in np.flatnonzero(over):
+            seen: list[Any] = []
+            sim.returns(_noting(seen), before["session"][[place]], int(before["seed"][place]))
+            begun = len(shown[place]) - len(seen)
+            np.testing.assert_array_equal(shown[place][begun:], np.concatenate(seen))
+            compared += len(seen) > 1
+            shown[place] = []
+    assert compared > 10
+
+
+def _noting(seen: list[Any]) -> Any:
+    """The policy that chooses profile 0 and keeps what it saw."""
+
+    def choose(context: Any, surface: Any) -> Any:
+        seen.append(context)
+        return np.zeros(len(context), int)
+
+    return choose
+
+
 def test_the_step_after_an_end_begins_a_new_session_with_reward_0() -> None:
     assert RankingEnv.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
     env = RankingEnv(simulator(), BATCH)

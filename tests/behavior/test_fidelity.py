@@ -43,6 +43,13 @@ def test_people_who_choose_at_random_fail(people: tuple[Situations, Situations],
     assert {f"{name}: loss of a choice, uniform and model" for name in ("search", "ads", "feed")} <= found
 
 
+def test_a_model_that_tells_no_more_than_chance_fails() -> None:
+    some, others = (situations(1000, weights=(0.0, 0.0, 0.0), seed=seed) for seed in (0, 1))
+    behavior = Behavior.compares(fit_choice(some), Leave.fit(some.lengths))
+    found = failed(fidelity(behavior, some, others))
+    assert {f"{name}: loss of a choice, uniform and model" for name in ("search", "ads", "feed")} <= found
+
+
 def test_people_who_buy_less_fail(people: tuple[Situations, Situations], behavior: Behavior) -> None:
     found = failed(fidelity(behavior, people[0], situations(3000, outside=3.0, seed=1)))
     assert "feed: pages with a purchase" in found

@@ -75,6 +75,7 @@ def test_who_compares_takes_the_best_that_was_looked_at() -> None:
     wanted, looked = np.array([[1.0, 2.0, 3.0, 9.0]]), np.array([[True, True, True, False]])
     deeds = read_page(wanted, np.array([0.0]), looked, NO, ONE, satisfices=False)
     np.testing.assert_array_equal(deeds.bought, [[False, False, True, False]])
+    np.testing.assert_array_equal(deeds.clicked, deeds.bought)  # there is no purchase without a click
 
 
 def test_who_satisfices_takes_the_first_good_one_and_looks_no_further() -> None:

@@ -111,6 +111,51 @@ def test_clicks_without_wishes_come_as_assumed() -> None:
     assert sim.step(walk, np.zeros(20_000, np.int64)).clicks.mean() == pytest.approx(0.6, abs=0.015)
 
 
+def test_a_click_on_a_promoted_candidate_pays_its_bid() -> None:
+    sim = one_page(np.zeros((3, 1)), outside=1e9, click_given_look=0.5)
+    sim = replaced(sim, bid=np.array([[0.0, 0.25, 0.0]]))
+    step = sim.step(sim.begin(np.zeros(20_000, np.int64), np.arange(20_000)), np.zeros(20_000, np.int64))
+    assert step.purchases.sum() == 0
+    assert set(np.unique(step.reward)) == {0.0, 0.25}
+    assert step.reward.mean() == pytest.approx(0.125, abs=0.003)
+
+
+def test_the_draw_is_plackett_luces_at_its_temperature() -> None:
+    """Signals log 1, log 2, log 3 at temperature 1/2 come first with 1/14, 4/14 and 9/14."""
+    sim = one_page(np.log([[1.0], [2.0], [3.0]]), outside=-1e9, page=1)
+    sim = replaced(sim, temperature=0.5, margin=np.array([[1.0, 10.0, 100.0]]))
+    step = sim.step(sim.begin(np.zeros(40_000, np.int64), np.arange(40_000)), np.zeros(40_000, np.int64))
+    first = [(step.reward == margin).mean() for margin in (1.0, 10.0, 100.0)]
+    np.testing.assert_allclose(first, [1 / 14, 4 / 14, 9 / 14], atol=0.012)
+
+
+def test_who_sees_everything_wants_the_same_in_whatever_order_it_stands() -> None:
+    people = situations(100)
+    behavior = Behavior(choice=fit_choice(people), leave=Leave(np.zeros(1)), examination=NONE)
+    sim = simulator(people, behavior, page=8)
+    one, other = (sim.returns(always(profile), sim.sessions, 0) for profile in (0, 1))
+    np.testing.assert_allclose(one, other)
+
+
+def test_padding_is_neither_shown_nor_wanted() -> None:
+    people = situations()
+    behavior = Behavior.compares(fit_choice(people), Leave.fit(people.lengths))
+    wild = {name: getattr(people, name).copy() for name in ("signals", "wish", "margin", "bid")}
+    for values in wild.values():
+        values[~people.present] = 1e4
+    for page in (4, 8):
+        one, other = (simulator(s, behavior, page=page) for s in (people, replace(people, **wild)))
+        np.testing.assert_array_equal(
+            one.returns(always(0), one.sessions, 0), other.returns(always(0), one.sessions, 0)
+        )
+
+
+def replaced(sim: module.Simulator, *, temperature: float = 0.0, **columns: np.ndarray) -> module.Simulator:
+    """The same simulator with other columns of its situations."""
+    people = replace(sim.situations, **columns)
+    return module.Simulator(people, sim.behavior, sim.reward, sim.weights, temperature, sim.allowed, sim.page)
+
+
 def test_a_group_that_was_bought_is_less_wished_for_then() -> None:
     """Two pages of one candidate each, of one group; the wish is 0 and so is the outside option."""
     page = one_page(np.zeros((1, 1)), outside=0.0, satiation=np.log(4.0))

@@ -60,6 +60,11 @@ def test_features_by_hand() -> None:
     np.testing.assert_allclose(column("log_usual_gap", features), usual)
 
 
+def test_a_window_does_not_hold_what_is_as_old_as_itself() -> None:
+    assert column("log_visits:7d", visits(0, 7).features())[1] == 0.0
+    assert column("log_visits:7d", visits(0, 6.9).features())[1] == np.log(2)
+
+
 def test_features_know_nothing_of_later_visits_or_of_other_people() -> None:
     days = np.cumsum(np.random.default_rng(0).geometric(0.2, 30))
     alone = visits(*days).features()
