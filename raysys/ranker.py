@@ -20,13 +20,10 @@ from raysys.state.protocol import StateStore
 from raysys.surfaces.ads import (
     Contest,
     Decision,
-    Offers,
     Placement,
-    affordable,
     as_draw,
     explore_from,
     fill,
-    offers_of,
     reserve_from,
     with_ad_value,
 )
@@ -34,6 +31,7 @@ from raysys.surfaces.asker import Asker, Experts
 from raysys.surfaces.feed import as_candidates, feed_rows, similar_rows, trending_rows
 from raysys.surfaces.judge import AD_VALUE, Judge
 from raysys.surfaces.live import Live
+from raysys.surfaces.offers import Offers, affordable, offers_of
 from raysys.surfaces.order import (
     Valuation,
     order,

@@ -22,10 +22,10 @@ from raysys.policy.context import CONTEXT, context_vector
 from raysys.signals import SignalConstants
 from raysys.state.fold import ACQUIRED, fold
 from raysys.state.protocol import State
-from raysys.surfaces.ads import offers_of
 from raysys.surfaces.asker import Asker, Experts, person_of
 from raysys.surfaces.feed import as_candidates, feed_rows
 from raysys.surfaces.judge import Judge
+from raysys.surfaces.offers import offers_of
 from raysys.surfaces.settings import SurfaceSettings
 from raysys.types import (
     DAY_MS,

@@ -8,16 +8,14 @@ from itertools import islice
 import numpy as np
 
 from raysys.ads.explore import Explorer
-from raysys.ads.inventory import Inventory
 from raysys.ads.ledger import Ledger, token_of
 from raysys.errors import Part, StoreError
 from raysys.events import AdUpdate
 from raysys.policy.draw import Draw
 from raysys.signals import CLIP, SignalConstants
-from raysys.surfaces.asker import Asker
-from raysys.surfaces.experts import Response
 from raysys.surfaces.judge import AD_VALUE
-from raysys.types import MICROS, Candidates, Floats, Ints, ItemId, Query, QueryId, Reason
+from raysys.surfaces.offers import Offers
+from raysys.types import MICROS, Floats, Ints, ItemId, Query, QueryId, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,75 +66,6 @@ class Decision:
     policy_id: str
     state_version: int
     degraded: tuple[Part, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Offers:
-    """Ads that may be shown to whoever asks, with their worth."""
-
-    inventory: Inventory
-    rows: Ints
-    """(C,) of the inventory, rising: equal offers stand in the order of their ids."""
-    prob: Floats
-    """(C,) chance of the event that each ad bids for; 1 where it bids for the impression."""
-
-    @property
-    def ads(self) -> tuple[AdUpdate, ...]:
-        return tuple(self.inventory.ads[row] for row in self.rows.tolist())
-
-    @property
-    def bids(self) -> Floats:
-        """(C,) in micros."""
-        return np.asarray(self.inventory.bids[self.rows])
-
-    @property
-    def value_micros(self) -> Floats:
-        """(C,) expected worth of a showing."""
-        return self.bids * self.prob
-
-    def worth(self) -> dict[ItemId, float]:
-        """The best offer's value in micros for each promoted item."""
-        best: dict[ItemId, float] = {}
-        for ad, value in zip(self.ads, self.value_micros.tolist(), strict=True):
-            if ad.item_id is not None:
-                best[ItemId(ad.item_id)] = max(value, best.get(ItemId(ad.item_id), 0.0))
-        return best
-
-    def at(self, places: Ints) -> "Offers":
-        """The offers at `places`, in that order."""
-        return Offers(self.inventory, self.rows[places], self.prob[places])
-
-    def candidates(self) -> Candidates:
-        """The ads' items, or the ads themselves where they show a creative."""
-        return Candidates(
-            item_ids=tuple(self.inventory.names[row] for row in self.rows.tolist()),
-            texts={place: ad.title for place, ad in enumerate(self.ads) if ad.title},
-        )
-
-
-def offers_of(
-    inventory: Inventory, rows: Ints, response: Response | None, asker: Asker, now_ms: int
-) -> Offers:
-    """What the ads at `rows`, all of which may be shown, are worth to their advertisers."""
-    pays_now = inventory.pays_now[rows]
-    if response is None or not len(rows):
-        return Offers(inventory, rows, np.where(pays_now, 1.0, 0.01))
-    prob = np.asarray(response.probs(asker.state, inventory, rows, now_ms), dtype=np.float64)
-    return Offers(inventory, rows, np.where(pays_now, 1.0, np.clip(prob, 1e-6, 1.0)))
-
-
-def affordable(ledger: Ledger, inventory: Inventory, rows: Ints, query: Query, missing: set[Part]) -> Ints:
-    """The ads of `rows` whose campaigns have a whole bid left: who cannot pay sets no price for others.
-
-    Without the store there are none, and "state" is missing.
-    """
-    if "state" in missing:
-        return rows[:0]
-    try:
-        return np.asarray(rows[ledger.affords([inventory.ads[row] for row in rows.tolist()], query.time_ms)])
-    except StoreError:
-        missing.add("state")
-        return rows[:0]
 
 
 def with_ad_value(weights: Floats) -> Floats:
@@ -210,8 +139,23 @@ def fill(
     The rival of a pick is the best offer left below it. All prices are set aside in one step; an
     offer whose budget another decision has taken meanwhile is passed over.
     """
-    ads, queue = contest.offers.ads, contest.order().tolist()
-    wanted, sold = sum(placement.length for placement in placements), list[_Sold]()
+    wanted = sum(placement.length for placement in placements)
+    sold = iter(_sell(contest, wanted, reserve, explore))
+    return tuple(
+        PlacedAds(
+            placement.placement_id,
+            tuple(
+                _placed(contest.offers, one, float(contest.utility[one.offer]), query_id, reasons(one.offer))
+                for one in islice(sold, placement.length)
+            ),
+        )
+        for placement in placements
+    )
+
+
+def _sell(contest: Contest, wanted: int, reserve: Reserve, explore: Explore) -> list[_Sold]:
+    """Offers for at most `wanted` places, best first, with their prices set aside."""
+    ads, queue, sold = contest.offers.ads, contest.order().tolist(), list[_Sold]()
     while queue and len(sold) < wanted:
         length = wanted - len(sold)
         picks = [_Sold(*pick) for pick in zip(queue, contest.prices(queue, length), strict=False)]
@@ -224,28 +168,24 @@ def fill(
             for pick, micros in zip(picks, held, strict=True)
             if micros is not None
         ]
-    left, filled = iter(sold), []
-    for placement in placements:
-        items = [
-            PlacedAd(
-                ad_id=ads[one.offer].ad_id,
-                campaign_id=ads[one.offer].campaign_id,
-                item_id=_item_of(ads[one.offer]),
-                price_micros=one.price_micros,
-                value_micros=round(float(contest.offers.value_micros[one.offer])),
-                score=float(contest.utility[one.offer]),
-                propensity=one.propensity,
-                token=token_of(query_id, ads[one.offer].ad_id),
-                reasons=reasons(one.offer),
-            )
-            for one in islice(left, placement.length)
-        ]
-        filled.append(PlacedAds(placement.placement_id, tuple(items)))
-    return tuple(filled)
+    return sold
 
 
-def _item_of(ad: AdUpdate) -> ItemId | None:
-    return None if ad.item_id is None else ItemId(ad.item_id)
+def _placed(
+    offers: Offers, sold: _Sold, utility: float, query_id: QueryId, reasons: tuple[Reason, ...]
+) -> PlacedAd:
+    ad = offers.inventory.ads[int(offers.rows[sold.offer])]
+    return PlacedAd(
+        ad_id=ad.ad_id,
+        campaign_id=ad.campaign_id,
+        item_id=None if ad.item_id is None else ItemId(ad.item_id),
+        price_micros=sold.price_micros,
+        value_micros=round(float(offers.bids[sold.offer] * offers.prob[sold.offer])),
+        score=utility,
+        propensity=sold.propensity,
+        token=token_of(query_id, ad.ad_id),
+        reasons=reasons,
+    )
 
 
 def as_draw(placements: Sequence[PlacedAds], ad_ids: Sequence[str]) -> Draw:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from raysys.ads.inventory import Inventory
 from raysys.events import AdUpdate
 from raysys.signals import SignalConstants
-from raysys.surfaces.ads import AD_VALUE, Contest, Offers
+from raysys.surfaces.ads import AD_VALUE, Contest
+from raysys.surfaces.offers import Offers
 from raysys.types import MICROS, Floats
 
 CONSTANTS = SignalConstants.default()
