@@ -10,7 +10,7 @@ import msgspec
 from raysys.consent import NO_WISH, Wish, consent_of, kept_part, may_keep, may_link, veiled
 from raysys.events import AdUpdate, Event, Forget, ItemUpdate, encode_event, identity, key_of_event
 from raysys.state.fold import fold, fold_all, merged_item
-from raysys.state.holds import PLACES, UNMATCHED, paid_by, shown_counter
+from raysys.state.memory_holds import MemoryHolds
 from raysys.state.protocol import Hold, Receipt, State
 from raysys.types import Key, key_of
 
@@ -30,9 +30,8 @@ class MemoryStore:
         self._wishes: dict[str, Wish] = {}
         self._items: dict[str, tuple[int, ItemUpdate]] = {}
         self._ads: dict[str, AdUpdate] = {}
-        self._counters: dict[str, int] = {}
-        self._holds: dict[tuple[str, str], Hold] = {}
-        self._settled: set[tuple[str, str]] = set()
+        self._counters = Counter[str]()
+        self._holds = MemoryHolds(self._counters)
         self._items_version = 0
 
     def append(self, events: Sequence[Event], now_ms: int) -> Receipt:
@@ -92,34 +91,26 @@ class MemoryStore:
 
     def add(self, counter: str, amount: int, limit: int | None = None) -> int | None:
         with self._lock:
-            value = self._counters.get(counter, 0) + amount
+            value = self._counters[counter] + amount
             if limit is not None and value > limit:
                 return None
             self._counters[counter] = value
             return value
 
     def counters(self, names: Sequence[str]) -> list[int]:
-        return [self._counters.get(name, 0) for name in names]
+        return [self._counters[name] for name in names]
 
     def hold(self, holds: Sequence[Hold], now_ms: int) -> list[int | None]:
         with self._lock:
-            self._lapse({hold.account for hold in holds}, now_ms)
-            return [self._hold(hold) for hold in holds]
+            return self._holds.make(holds, now_ms)
 
     def release(self, query_id: str, ad_ids: Sequence[str]) -> int:
         with self._lock:
-            waiting = [(query_id, ad_id) for ad_id in ad_ids if (query_id, ad_id) not in self._settled]
-            ended = [self._holds.pop(name) for name in waiting if name in self._holds]
-            for hold in ended:
-                self._count(hold.account, -hold.micros)
-            return sum(hold.micros for hold in ended)
+            return self._holds.release(query_id, ad_ids)
 
     def held(self, accounts: Sequence[str], now_ms: int) -> list[int]:
         with self._lock:
-            lapsed = Counter[str]()
-            for name, hold in self._holds.items():
-                lapsed[hold.account] += (hold.until_ms < now_ms and name not in self._settled) * hold.micros
-            return [self._counters.get(account, 0) - lapsed[account] for account in accounts]
+            return self._holds.held(accounts, now_ms)
 
     def close(self) -> None:
         """Nothing to release."""
@@ -142,7 +133,7 @@ class MemoryStore:
             event = msgspec.structs.replace(event, time_ms=now_ms)
         if (name := identity(event)) in self._seen:
             return False
-        self._settle(event, event.time_ms or 0)
+        self._holds.settle(event, event.time_ms or 0, self._ads)
         key = self._linked(event)
         wish = self._wish(key)
         if not may_keep(event, key, wish):
@@ -172,45 +163,6 @@ class MemoryStore:
                 self._states[key] = fold(self._states.get(key), event, self._sequence)
             case _:
                 pass
-
-    def _settle(self, event: Event, time_ms: int) -> None:
-        """Make the spend final that `event` pays for; at most once."""
-        paid = paid_by(event)
-        for ad_id in paid.ad_ids if paid else ():
-            assert paid is not None
-            hold, ad = self._holds.get((paid.query_id, ad_id)), self._ads.get(ad_id)
-            waits_for = hold.bid_for if hold else ad.bid_for if ad else None
-            if paid.bid_for == "impression" and waits_for is not None:
-                self._count(shown_counter(ad_id), 1)
-            if waits_for is not None and waits_for != paid.bid_for:
-                continue
-            if hold is None or time_ms > hold.until_ms:
-                self._count(UNMATCHED, 1)
-            else:
-                self._settled.add((paid.query_id, ad_id))
-
-    def _hold(self, hold: Hold) -> int | None:
-        name = (hold.query_id, hold.ad_id)
-        if (old := self._holds.get(name)) is not None:
-            return old.micros
-        if hold.limit is not None and self._counters.get(hold.account, 0) + hold.micros > hold.limit:
-            return None
-        self._count(hold.account, hold.micros)
-        self._count(PLACES, 1)
-        self._holds[name] = hold
-        return hold.micros
-
-    def _lapse(self, accounts: set[str], now_ms: int) -> None:
-        """Drop what lapsed; money that no event settled goes back."""
-        for name, hold in list(self._holds.items()):
-            if hold.account in accounts and hold.until_ms < now_ms:
-                if name not in self._settled:
-                    self._count(hold.account, -hold.micros)
-                self._settled.discard(name)
-                del self._holds[name]
-
-    def _count(self, name: str, amount: int) -> None:
-        self._counters[name] = self._counters.get(name, 0) + amount
 
     def _linked(self, event: Event) -> Key | None:
         """The event's key; links session and user when both come together for the first time."""
