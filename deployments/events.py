@@ -63,6 +63,8 @@ def take(store: StateStore, body: bytes, now: int) -> Reply:
         "duplicates": receipt.duplicates if receipt else 0,
         "rejected": rejected,
     }
+    if receipt and receipt.unmatched:
+        answer["unmatched"] = receipt.unmatched
     if not store.durable:
         answer["durable"] = False
     return Reply(answer, 200 if events or not rejected else 400)

@@ -46,10 +46,11 @@ def paid_by(event: Event) -> Paid | None:
     return None
 
 
-def settle(db: sqlite3.Connection, event: Event, time_ms: int) -> None:
-    """Make the spend final that `event` pays for; at most once, whoever sends what how often."""
+def settle(db: sqlite3.Connection, event: Event, time_ms: int) -> int:
+    """Make the spend final that `event` pays for, at most once; how many ads found nothing to settle."""
     if (paid := paid_by(event)) is None:
-        return
+        return 0
+    unmatched = 0
     for ad_id in paid.ad_ids:
         found = db.execute(
             "SELECT bid_for, until_ms FROM holds WHERE query_id=? AND ad_id=?", (paid.query_id, ad_id)
@@ -61,8 +62,10 @@ def settle(db: sqlite3.Connection, event: Event, time_ms: int) -> None:
             continue
         if found is None or time_ms > found[1]:
             _add(db, UNMATCHED, 1)
+            unmatched += 1
         else:
             db.execute("UPDATE holds SET settled=1 WHERE query_id=? AND ad_id=?", (paid.query_id, ad_id))
+    return unmatched
 
 
 def hold_all(db: sqlite3.Connection, holds: Sequence[Hold], now_ms: int) -> list[int | None]:

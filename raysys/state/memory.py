@@ -10,6 +10,7 @@ import msgspec
 from raysys.consent import NO_WISH, Wish, consent_of, kept_part, may_keep, may_link, veiled
 from raysys.events import AdUpdate, Event, Forget, ItemUpdate, encode_event, identity, key_of_event
 from raysys.state.fold import fold, fold_all, merged_item
+from raysys.state.holds import UNMATCHED
 from raysys.state.memory_holds import MemoryHolds
 from raysys.state.protocol import Hold, Receipt, State
 from raysys.types import Key, key_of
@@ -36,8 +37,14 @@ class MemoryStore:
 
     def append(self, events: Sequence[Event], now_ms: int) -> Receipt:
         with self._lock:
+            unmatched = self._counters[UNMATCHED]
             duplicates = sum(not self._append(event, now_ms) for event in events)
-            return Receipt(accepted=len(events) - duplicates, duplicates=duplicates, version=self._sequence)
+            return Receipt(
+                accepted=len(events) - duplicates,
+                duplicates=duplicates,
+                version=self._sequence,
+                unmatched=self._counters[UNMATCHED] - unmatched,
+            )
 
     def live(self, key: Key | None) -> State | None:
         with self._lock:

@@ -69,6 +69,8 @@ class Receipt:
     duplicates: int
     version: int
     """Log sequence number of the last event of the batch."""
+    unmatched: int = 0
+    """Clicks and the like of ads that found no price set aside; they are taken all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,7 +48,7 @@ _Changed = dict[Key, State]
 def append_events(db: sqlite3.Connection, events: Sequence[Event], now_ms: int) -> Receipt:
     """Log the events and fold them in; the caller commits."""
     version = int(_one(db, "SELECT seq FROM sqlite_sequence WHERE name='log'") or 0)
-    duplicates = 0
+    duplicates = unmatched = 0
     changed: _Changed = {}
     for event in events:
         if isinstance(event, Forget):
@@ -61,13 +61,14 @@ def append_events(db: sqlite3.Connection, events: Sequence[Event], now_ms: int) 
         if _one(db, "SELECT 1 FROM log WHERE identity=?", name):
             duplicates += 1
             continue
-        holds.settle(db, event, event.time_ms or 0)
+        unmatched += holds.settle(db, event, event.time_ms or 0)
         key = _linked(db, changed, event)
         if may_keep(event, key, wish_of(db, key)):
             version = _log(db, changed, key, kept_part(event), name)
     for key, state in changed.items():
         db.execute("INSERT OR REPLACE INTO state VALUES(?,?,?)", (key, state.version, _pack(state)))
-    return Receipt(accepted=len(events) - duplicates, duplicates=duplicates, version=version)
+    accepted = len(events) - duplicates
+    return Receipt(accepted=accepted, duplicates=duplicates, version=version, unmatched=unmatched)
 
 
 def forget_user(db: sqlite3.Connection, user_id: str, now_ms: int) -> dict[str, int]:

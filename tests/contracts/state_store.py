@@ -202,12 +202,12 @@ class StateStoreContract(ABC):
 
         assert [hold("settled", 4, 20), hold("lapsed", 5, 20), hold("none", 2, 20)] == [4, 5, None]
         assert hold("settled", 9, 20) == 4
-        store.append([click("settled", 20)], 20)
-        store.append([click("lapsed", 21)], 21)
+        assert store.append([click("settled", 20)], 20).unmatched == 0
+        assert store.append([click("lapsed", 21), click("never", 21)], 21).unmatched == 2
         assert store.held(["spend", "other"], 20) == [9, 0]
         assert store.held(["spend", "other"], 21) == [4, 0]
         assert hold("given back", 6, 40) == 6
-        assert store.counters(["spend", UNMATCHED]) == [10, 1]
+        assert store.counters(["spend", UNMATCHED]) == [10, 2]
         assert [store.release("given back", ["a", "b"]), store.release("settled", ["a"])] == [6, 0]
         assert store.held(["spend"], 99) == [4]
 
