@@ -1,19 +1,22 @@
 """What people buy of what is before them: a conditional logit (McFadden 1974), fitted on purchases."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from raysys.behavior.situations import Situations
 from raysys.errors import DataError
-from raysys.types import SURFACES, Floats, Ints
+from raysys.types import SURFACES, Bools, Floats, Ints
 
 PRIOR = 1.0
 """Precision of the normal prior of each weight: around 0 for all surfaces together, and around that
 fit for each surface. It keeps a weight finite where a feature separates perfectly."""
-BLOCK = 8192
+BLOCK = 1024
 """Situations that are looked at together, for the sake of memory."""
+_ROOTS, _SHARES = np.polynomial.legendre.leggauss(32)
+_LOG_NODES = 4.0 * np.log(0.5 + 0.5 * _ROOTS)
+"""log v at the nodes of an integral over v = x ** 4: near 0 it is logarithmic in v, but smooth in x."""
+_WEIGHTS = 0.5 * _SHARES * 4.0 * (0.5 + 0.5 * _ROOTS) ** 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +47,9 @@ class ChoiceModel:
 def fit_choice(situations: Situations) -> ChoiceModel:
     """Fit weights, outside option and repeats by maximum likelihood (weights: a posteriori).
 
-    Every purchase is one choice among the candidates present. Buying nothing against buying
-    something is fitted second, given the weights: the two factors of the likelihood are
-    separate because the logit is independent of irrelevant alternatives.
+    What was bought comes before all else that was present (`set_loss`). Buying nothing against
+    buying something is fitted second, given the weights: these two factors of the likelihood
+    are separate, for in a logit what is wanted most and how much it is wanted are independent.
     """
     if not situations.bought.any():
         raise DataError("no situation has a purchase; a choice model cannot be fitted", field="bought")
@@ -96,56 +99,55 @@ def _fitted(chosen: Situations, prior: Floats) -> Floats:
         lambda weights: _loss(chosen, weights, prior),
         prior,
         jac=True,
-        hess=lambda weights: _curvature(chosen, weights),
-        method="trust-exact",
-        options={"gtol": 1e-6},
+        method="L-BFGS-B",
+        options={"gtol": 1e-7, "ftol": 1e-12},
     )
     return np.asarray(found.x)
 
 
-def _blocks(situations: Situations) -> list[slice]:
-    return [slice(low, low + BLOCK) for low in range(0, len(situations), BLOCK)]
+def _loss(chosen: Situations, weights: Floats, prior: Floats) -> tuple[float, Floats]:
+    """Mean negative log likelihood of a situation's purchases, and its gradient (W,)."""
+    off = weights - prior
+    loss, gradient = PRIOR / 2 * float(off @ off), PRIOR * off
+    for low in range(0, len(chosen), BLOCK):
+        part = slice(low, low + BLOCK)
+        wish = chosen.wish[part].astype(np.float64)
+        each, slope = set_loss(wish @ weights, chosen.present[part], chosen.bought[part])
+        loss += float(each.sum())
+        gradient = gradient + slope.reshape(-1) @ wish.reshape(-1, len(weights))
+    return loss / len(chosen), gradient / len(chosen)
 
 
-def _shares(situations: Situations, weights: Floats, part: slice) -> tuple[Floats, Floats]:
-    """Shares (n, C) of the candidates of a block, and log sum exp (n,)."""
-    utility = np.where(situations.present[part], situations.wish[part] @ weights, -np.inf)
-    top = utility.max(axis=1, keepdims=True)
-    shares = np.exp(utility - top)
-    total = shares.sum(axis=1, keepdims=True)
-    return shares / total, (top + np.log(total))[:, 0]
+def set_loss(utility: Floats, present: Bools, bought: Bools) -> tuple[Floats, Floats]:
+    """Negative log odds (N,) that just these come first, in any order, and the gradient (N, C).
 
+    Of m things a log does not tell which was wanted most. The odds that a Plackett-Luce draw
+    has the set S before all others are the integral over v from 0 to 1 of the product over S
+    of 1 - v ** (exp(utility) / sum of exp(utility) of the others), here by Gauss-Legendre.
 
-def _loss(situations: Situations, weights: Floats, prior: Floats) -> tuple[float, Floats]:
-    """Mean negative log likelihood of a purchase, and its gradient (W,)."""
-    loss, gradient = 0.0, np.zeros(len(weights))
-    for part in _blocks(situations):
-        bought = situations.bought[part].astype(np.float64)
-        count = bought.sum(axis=1)
-        shares, worth = _shares(situations, weights, part)
-        taken = _summed(bought, situations.wish[part])
-        loss += float((worth * count).sum() - taken @ weights)
-        gradient += _summed(shares * count[:, None], situations.wish[part]) - taken
-    off, total = weights - prior, situations.bought.sum()
-    return (loss + PRIOR / 2 * float(off @ off)) / total, (gradient + PRIOR * off) / total
-
-
-def _summed(by: Floats, wish: Floats) -> Floats:
-    """Sum (W,) of wishes (n, C, W), each times `by` (n, C)."""
-    return np.asarray(by.reshape(-1) @ wish.reshape(-1, wish.shape[-1]).astype(np.float64))
-
-
-def _curvature(situations: Situations, weights: Floats) -> Floats:
-    """Second derivative (W, W) of the mean loss: the covariance of the wishes under the shares."""
-    curvature: Any = np.zeros((len(weights), len(weights)))
-    for part in _blocks(situations):
-        shares, _ = _shares(situations, weights, part)
-        wish = situations.wish[part].astype(np.float64)
-        mean = np.einsum("nc,ncw->nw", shares, wish)
-        count = situations.bought[part].sum(axis=1, keepdims=True)
-        flat, by = wish.reshape(-1, len(weights)), (shares * count).reshape(-1, 1)
-        curvature += flat.T @ (flat * by) - mean.T @ (mean * count)
-    return np.asarray((curvature + PRIOR * np.eye(len(weights))) / situations.bought.sum())
+    Args:
+        utility: (N, C)
+        present: (N, C)
+        bought: (N, C) the set, which is not empty.
+    """
+    count = bought.sum(axis=1)
+    first = np.argsort(~bought, axis=1, kind="stable")[:, : count.max()]
+    inside = np.arange(first.shape[1]) < count[:, None]
+    masked = np.where(present & ~bought, utility, -np.inf)
+    top = np.where(np.isfinite(masked.max(axis=1)), masked.max(axis=1), 0.0)[:, None]
+    others = np.exp(masked - top)
+    rest = others.sum(axis=1, keepdims=True)
+    with np.errstate(divide="ignore"):
+        edge = np.where(inside, np.take_along_axis(utility, first, 1) - top - np.log(rest), np.inf)
+    power = np.exp(np.minimum(edge, 50.0))[:, :, None] * _LOG_NODES
+    hit = -np.expm1(power)
+    log_odds = np.log(hit).sum(axis=1)
+    worth = _WEIGHTS * np.exp(log_odds - log_odds.max(axis=1, keepdims=True))
+    slope = (-power * (1.0 - hit) / hit * worth[:, None, :]).sum(axis=2) / worth.sum(axis=1)[:, None]
+    slope = np.where(inside & (rest > 0), slope, 0.0)
+    gradient = slope.sum(axis=1, keepdims=True) * others / np.where(rest > 0, rest, 1.0)
+    np.put_along_axis(gradient, first, np.take_along_axis(gradient, first, 1) - slope, 1)
+    return -np.log(worth.sum(axis=1)) - log_odds.max(axis=1), gradient
 
 
 def _outside(situations: Situations, worth: Floats, surface: int) -> float:

@@ -99,7 +99,7 @@ class Simulator:
         """What becomes of `sessions` (n,), ids of `Situations.session`, under a policy."""
         parts = [
             self._play(choose, sessions[low : low + TOGETHER], seed)
-            for low in range(0, len(sessions), TOGETHER)
+            for low in range(0, max(len(sessions), 1), TOGETHER)
         ]
         columns = {field.name: [getattr(part, field.name) for part in parts] for field in fields(Outcome)}
         return Outcome(**{name: np.concatenate(column) for name, column in columns.items()})
@@ -187,6 +187,8 @@ class Simulator:
     def _permit(self, surfaces: Ints, profiles: Ints) -> None:
         if profiles.shape != surfaces.shape:
             raise ConfigError(f"the policy chose {profiles.shape} profiles for {surfaces.shape} contexts")
+        if np.any((profiles < 0) | (profiles >= len(self.weights))):
+            raise ConfigError(f"the policy chose profiles outside [0, {len(self.weights)})")
         wrong = ~self.allowed[surfaces, profiles]
         if wrong.any():
             at = int(np.argmax(wrong))

@@ -1,11 +1,14 @@
 """The conditional logit: by hand, and recovered from choices that it made."""
 
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from raysys.behavior.choice import ChoiceModel, choice_loss, fit_choice, inclusive_value, utilities
+from raysys.behavior.choice import ChoiceModel, choice_loss, fit_choice, inclusive_value, set_loss, utilities
 from raysys.errors import DataError
 from tests.behavior.people import one_page, situations
 
@@ -20,6 +23,42 @@ def test_three_candidates_by_hand() -> None:
     wish = np.log([[1.0], [2.0], [3.0]])
     np.testing.assert_allclose(model.probs(wish, 0), [0.1, 0.2, 0.3])
     np.testing.assert_allclose(model.probs(wish, 1), [1 / 6, 2 / 6, 3 / 6])
+
+
+@given(
+    utility=st.lists(st.floats(-3, 3), min_size=5, max_size=5),
+    size=st.integers(1, 4),
+    absent=st.integers(0, 1),
+)
+def test_the_odds_of_a_set_are_those_of_all_orders_in_which_it_comes_first(
+    utility: list[float], size: int, absent: int
+) -> None:
+    bought, present = np.arange(5) < size, np.arange(5) < 5 - absent
+    shares = np.exp(utility) * present
+    odds = 0.0
+    for order in permutations(range(size)):
+        left = shares.sum() - np.concatenate([[0.0], np.cumsum(shares[list(order)])[:-1]])
+        odds += np.prod(shares[list(order)] / left)
+    loss, _ = set_loss(np.array([utility]), present[None], bought[None])
+    np.testing.assert_allclose(loss, -np.log(odds), atol=1e-6)
+
+
+def test_the_gradient_of_the_odds_of_a_set_is_their_slope() -> None:
+    rng = np.random.default_rng(0)
+    utility, bought = rng.normal(size=(1, 6)), np.array([[True, False, True, True, False, False]])
+    present = np.array([[True, True, True, True, True, False]])
+    step = 1e-5 * np.eye(6)
+    up, down = (
+        np.array([set_loss(utility + sign * row, present, bought)[0][0] for row in step]) for sign in (1, -1)
+    )
+    np.testing.assert_allclose(set_loss(utility, present, bought)[1][0], (up - down) / 2e-5, atol=1e-6)
+
+
+def test_buying_everything_tells_nothing() -> None:
+    every = np.ones((1, 3), bool)
+    loss, gradient = set_loss(np.array([[1.0, 2.0, 30.0]]), every, every)
+    np.testing.assert_allclose(loss, 0.0, atol=1e-9)
+    np.testing.assert_array_equal(gradient, 0.0)
 
 
 def test_the_loss_of_an_even_choice_is_the_log_of_the_candidates() -> None:

@@ -74,6 +74,16 @@ def test_replayed_purchases_are_among_the_candidates(behavior: Behavior) -> None
     np.testing.assert_array_equal(bought, replayed(behavior, some, 0))
 
 
+def test_a_model_is_recovered_from_what_its_people_buy() -> None:
+    some = situations(4000, candidates=12)
+    choice = replace(fit_choice(some), again=np.array([0.2, 0.0, 0.4]), outside=np.array([0.5, 1.0, 1.5]))
+    behavior = Behavior(choice=choice, leave=Leave(np.zeros(1)))
+    found = fit_choice(replace(some, bought=replayed(behavior, some, 0)))
+    np.testing.assert_allclose(found.weights[1], choice.weights[1], atol=0.12)
+    np.testing.assert_allclose(found.outside, choice.outside, atol=0.15)
+    np.testing.assert_allclose(found.again, choice.again, atol=0.05)
+
+
 def test_a_report_needs_the_features_that_it_reads_by_name(
     people: tuple[Situations, Situations], behavior: Behavior
 ) -> None:

@@ -245,6 +245,19 @@ def test_what_a_surface_may_not_use_is_refused_by_name() -> None:
     assert len(sim.returns(always(1), sim.sessions, 0)) == len(sim.sessions)
 
 
+def test_profiles_that_do_not_exist_are_refused() -> None:
+    sim = simulator()
+    for profile in (-1, 3):
+        with pytest.raises(ConfigError, match="outside"):
+            sim.returns(always(profile), sim.sessions, 0)
+    with pytest.raises(ConfigError, match="the policy chose"):
+        sim.returns(lambda context, surface: np.zeros(1, int), sim.sessions, 0)
+
+
+def test_no_sessions_return_nothing() -> None:
+    assert simulator().returns(always(0), np.zeros(0, np.int64), 0).shape == (0,)
+
+
 def test_settings_that_do_not_fit_are_refused() -> None:
     people = situations()
     for change, message in (
