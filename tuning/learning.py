@@ -23,7 +23,7 @@ from ray.tune.registry import register_env
 from torch import Tensor, nn
 
 from raysys.behavior.environment import Info, RankingEnv
-from raysys.behavior.simulator import Simulator, Step
+from raysys.behavior.simulator import Simulator
 from raysys.behavior.walk import Walk
 from raysys.errors import ConfigError
 from raysys.policy.export import Layers, linear_layers, softened
@@ -31,6 +31,8 @@ from raysys.types import Bools, Floats, Ints
 
 INCUMBENT_LOGIT = 2.0
 """At the start the incumbent is preferred by so much: learning begins at the best constant profile."""
+FAR = 2**31
+"""Further apart than the environment's seeds: chance that no episode ever meets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,8 @@ class LearningConfig:
     """Pages shown in all."""
     envs: int = 128
     """Sessions side by side."""
+    draws: int = 8
+    """Of the chance at a page, over which its reward is a mean."""
     hidden: int = 32
     """Width of the network's two tanh layers."""
     rate: float = 1e-3
@@ -58,8 +62,8 @@ class LearningConfig:
     def __post_init__(self) -> None:
         if self.algorithm not in ("ppo", "dqn"):
             raise ConfigError(f"algorithm is {self.algorithm!r}, expected ppo or dqn")
-        if self.env_steps < 1:
-            raise ConfigError(f"env_steps is {self.env_steps}, must be above 0")
+        if self.env_steps < 1 or self.draws < 1:
+            raise ConfigError(f"env_steps is {self.env_steps}, draws {self.draws}; both must be 1 or more")
 
 
 class AgainstIncumbent(RankingEnv):
@@ -68,8 +72,13 @@ class AgainstIncumbent(RankingEnv):
     An incumbent's shadow goes through the same session under the same random numbers, so an
     episode's return is the gain over it. What is taken off does not depend on the actions: the
     policy gradient keeps its expectation and loses most of its variance (input-driven
-    baselines, Mao et al. 2018).
+    baselines, Mao et al. 2018). For the same end a page's reward is a mean over `draws` of the
+    chance at that page; the session goes on by the first of them.
     """
+
+    def __init__(self, simulator: Simulator, num_envs: int, seed: int = 0, draws: int = 1) -> None:
+        super().__init__(simulator, num_envs, seed)
+        self._draws = draws
 
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[Floats, Info]:
         observation, info = super().reset(seed=seed, options=options)
@@ -79,24 +88,43 @@ class AgainstIncumbent(RankingEnv):
 
     def step(self, actions: Ints) -> tuple[Floats, Floats, Bools, Bools, Info]:
         begun = self._over.copy()
-        page = self._as_incumbent(self._shadow)
-        taken = np.where(begun | self._gone, 0.0, page.reward)
-        self._gone |= page.over
+        more = self._again(self._walk, self._permitted(np.asarray(actions)))
+        taken = self._as_incumbent(begun)
         observation, reward, over, never, info = super().step(actions)
+        reward = np.where(begun, 0.0, (reward + more) / self._draws)
         behind = over & ~self._gone
         taken[behind] += self._rest(self._shadow.only(behind))
         self._shadow.begin(begun, self._walk.row[begun], self._walk.seed[begun])
         self._gone[begun] = False
         return observation, reward - taken, over, never, info
 
-    def _as_incumbent(self, walk: Walk) -> Step:
-        return self._simulator.step(walk, self._first[self._simulator.surfaces(walk)])
+    def _as_incumbent(self, begun: Bools) -> Floats:
+        """What the shadows earn (B,) on their next page, 0 where there is none."""
+        profiles = self._incumbent(self._shadow)
+        more = self._again(self._shadow, profiles)
+        page = self._simulator.step(self._shadow, profiles)
+        earned = np.where(begun | self._gone, 0.0, (page.reward + more) / self._draws)
+        self._gone |= page.over
+        return earned
+
+    def _again(self, walk: Walk, profiles: Ints) -> Floats:
+        """The sum of rewards (B,) of the next page of `walk` over all draws but the first."""
+        others, size = self._draws - 1, len(walk.row)
+        if not others:
+            return np.zeros(size)
+        many = walk.only(np.tile(np.arange(size), others))
+        many.seed = many.seed + FAR * np.repeat(np.arange(1, others + 1), size)
+        page = self._simulator.step(many, np.tile(profiles, others))
+        return np.asarray(page.reward.reshape(others, size).sum(axis=0))
+
+    def _incumbent(self, walk: Walk) -> Ints:
+        return np.asarray(self._first[self._simulator.surfaces(walk)])
 
     def _rest(self, walk: Walk) -> Floats:
         """What the incumbent earns (B,) from here to the end of each session."""
         earned, left = np.zeros(len(walk.row)), np.arange(len(walk.row))
         while len(left):
-            page = self._as_incumbent(walk)
+            page = self._simulator.step(walk, self._incumbent(walk))
             earned[left] += page.reward
             left, walk = left[~page.over], walk.only(~page.over)
         return earned
@@ -182,7 +210,10 @@ def learn(simulator: Simulator, config: LearningConfig, seed: int) -> Iterator[P
     if not simulator.allowed.all():
         raise ConfigError("learning expects a bank that every surface may use")
     name, handle = f"ranking-{uuid4().hex[:8]}", ray.put(simulator)
-    register_env(name, lambda given: AgainstIncumbent(ray.get(handle), given["num_envs"], given["seed"]))
+    register_env(
+        name,
+        lambda given: AgainstIncumbent(ray.get(handle), given["num_envs"], given["seed"], config.draws),
+    )
     algorithm = _algorithm(name, config, simulator, seed)
     try:
         steps = 0

@@ -1,6 +1,6 @@
-"""What learning a policy needs beside the learner: segments, head-room, paired comparison, temperature."""
+"""What learning a policy needs beside the learner: head-room, paired comparison, scale, temperature."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,78 +11,13 @@ from raysys.errors import ConfigError
 from raysys.evaluation.estimate import Estimate, Ratio, estimate
 from raysys.policy.draw import COLDEST
 from raysys.policy.scorer import Policy
+from raysys.policy.segments import Segment, ruled
 from raysys.types import SURFACES, Bools, Floats, Ints
-
-Condition = tuple[str, float, float]
-"""A context feature and the half-open interval that it lies in."""
-ANY = np.inf
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Segment:
-    """Pages that are alike in what the policy can see; segments do not overlap."""
-
-    name: str
-    surface: int
-    """Index into SURFACES."""
-    conditions: tuple[Condition, ...] = ()
-
-    def holds(self, names: Sequence[str], contexts: Floats, surfaces: Ints) -> Bools:
-        """Which pages (B,) belong to it, by their contexts (B, F), whose features have `names`."""
-        inside = np.asarray(surfaces == self.surface)
-        for name, low, high in self.conditions:
-            column = contexts[:, list(names).index(name)]
-            inside &= (column >= low) & (column < high)
-        return inside
-
-
-def segments_of(situations: Situations, least: int = 100) -> tuple[Segment, ...]:
-    """Surface x how well the person is known x how often the query is asked, the largest first.
-
-    A person is a stranger or one who buys again rarely or often, by the median of the others.
-    Segments of fewer than `least` pages are left out.
-    """
-    names = situations.context_names
-    owns = situations.context[:, names.index("log_own_items")]
-    repeats = situations.context[:, names.index("repeat_share")]
-    middle = float(np.median(repeats[owns > 0])) if np.any(owns > 0) else 0.5
-    people: dict[str, tuple[Condition, ...]] = {
-        "stranger": (("log_own_items", -ANY, 1e-9),),
-        "repeats rarely": (("log_own_items", 1e-9, ANY), ("repeat_share", -ANY, middle)),
-        "repeats often": (("log_own_items", 1e-9, ANY), ("repeat_share", middle, ANY)),
-    }
-    queries: dict[str, tuple[Condition, ...]] = {
-        "frequent query": (("query:head", 0.5, ANY),),
-        "rarer query": (("query:head", -ANY, 0.5),),
-    }
-    found = []
-    for surface, place in enumerate(SURFACES):
-        kinds = queries if place == "search" else {"": ()}
-        for person, who in people.items():
-            for query, what in kinds.items():
-                name = ", ".join(part for part in (place, person, query) if part)
-                segment = Segment(name=name, surface=surface, conditions=(*who, *what))
-                size = int(segment.holds(names, situations.context, situations.surface).sum())
-                if size >= least:
-                    found.append((size, segment))
-    return tuple(segment for _, segment in sorted(found, key=lambda entry: (-entry[0], entry[1].name)))
 
 
 def constant(profile: int) -> Choose:
     """One profile for every page."""
     return lambda contexts, surfaces: np.full(len(contexts), profile)
-
-
-def ruled(segments: Sequence[Segment], profiles: Sequence[int], names: Sequence[str]) -> Choose:
-    """The profile of the page's segment, the incumbent in none of them."""
-
-    def choose(contexts: Floats, surfaces: Ints) -> Ints:
-        chosen = np.zeros(len(contexts), np.int64)
-        for segment, profile in zip(segments, profiles, strict=True):
-            chosen[segment.holds(names, contexts, surfaces)] = profile
-        return chosen
-
-    return choose
 
 
 def as_served(policy: Policy, seed: int) -> Choose:
@@ -134,6 +69,53 @@ def people_of(simulator: Simulator) -> Ints:
     return np.asarray(simulator.situations.person[simulator.starts])
 
 
+def with_bank(simulator: Simulator, weights: Floats) -> Simulator:
+    """The same people, shown rankings of another bank (A, S) that every surface may use."""
+    allowed = np.ones((len(SURFACES), len(weights)), np.bool_)
+    return Simulator(
+        simulator.situations,
+        simulator.behavior,
+        simulator.reward,
+        weights,
+        simulator.temperature,
+        allowed,
+        simulator.page,
+    )
+
+
+def profile_values(
+    simulator: Simulator, segment: Segment | None, seeds: Sequence[int]
+) -> Callable[[Floats], Floats]:
+    """What weights (P, S), brought to unit spread, are worth (P,) under common random numbers.
+
+    Args:
+        simulator: profile 0 of its bank is used outside the segment.
+        segment: where the weights are used; None is everywhere.
+    """
+    situations = simulator.situations
+    if segment is not None:  # sessions without such a page are worth the same under all weights
+        here = segment.holds(situations.context_names, situations.context, situations.surface)
+        situations = situations.take(np.unique(situations.session[here]))
+    base = Simulator(
+        situations,
+        simulator.behavior,
+        simulator.reward,
+        simulator.weights[:1],
+        simulator.temperature,
+        simulator.allowed[:, :1],
+        simulator.page,
+    )
+
+    def values(rows: Floats) -> Floats:
+        played = with_bank(base, np.vstack([base.weights, unit_spread(rows, simulator.situations)]))
+        names = situations.context_names
+        chosen = range(1, len(rows) + 1)
+        rules = [constant(p) if segment is None else ruled([segment], [p], names) for p in chosen]
+        return np.array([returns_of(played, rule, seeds).mean() for rule in rules])
+
+    return values
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadRoom:
     """What choosing by segment could gain over the best constant profile, before anything is learned."""
@@ -156,11 +138,7 @@ def head_room(
         train, held_out: simulators of one bank whose profile 0 is the best constant one.
     """
     names = train.situations.context_names
-    best: list[int] = []
-    for segment in segments:
-        tried = range(len(train.weights))
-        value = [returns_of(train, ruled([segment], [profile], names), seeds).mean() for profile in tried]
-        best.append(int(np.argmax(value)))
+    best = [int(np.argmax(_by_profile(train, segment, seeds))) for segment in segments]
     base, person = returns_of(held_out, constant(0), seeds), people_of(held_out)
 
     def gain(chosen: Sequence[Segment], profiles: Sequence[int]) -> Comparison:
@@ -172,6 +150,16 @@ def head_room(
         gains=tuple(gain([segment], [profile]) for segment, profile in zip(segments, best, strict=True)),
         whole=gain(segments, best),
     )
+
+
+def _by_profile(simulator: Simulator, segment: Segment, seeds: Sequence[int]) -> list[float]:
+    """The mean return with each profile of the bank in a segment and the incumbent outside it."""
+    here, names = simulator.situations, simulator.situations.context_names
+    inside = np.unique(here.session[segment.holds(names, here.context, here.surface)])
+    tried = [ruled([segment], [profile], names) for profile in range(len(simulator.weights))]
+    return [
+        float(np.mean([simulator.returns(rule, inside, seed).mean() for seed in seeds])) for rule in tried
+    ]
 
 
 def unit_spread(weights: Floats, situations: Situations) -> Floats:

@@ -13,10 +13,10 @@ from raysys.policy.learn import (
     compare,
     exploring_temperature,
     head_room,
-    ruled,
-    segments_of,
+    profile_values,
     unit_spread,
 )
+from raysys.policy.segments import ruled, segments_of
 from raysys.signals import SIGNALS
 from tests.tuning.market import market, simulator
 
@@ -53,6 +53,17 @@ def test_head_room_finds_what_was_put_there() -> None:
     assert 2 not in chosen.values()
     assert found.whole.gain.low > 0
     assert found.whole.gain.value >= max(gain.gain.value for gain in found.gains)
+
+
+def test_weights_are_worth_what_they_earn_where_they_are_used() -> None:
+    situations = market(sessions=200)
+    values = profile_values(simulator(situations, BANK), None, [0])
+    worth = values(BANK * np.array([[1.0], [7.0], [1.0]]))  # only the direction of weights counts
+    np.testing.assert_allclose(worth, values(BANK))
+    assert worth[1] > worth[2]
+    stranger = next(s for s in segments_of(situations, least=1) if s.name == "feed, stranger")
+    here = profile_values(simulator(situations, BANK), stranger, [0])(BANK)
+    assert here[0] == max(here)  # popularity, for strangers
 
 
 def test_a_paired_gain_has_a_far_narrower_interval_than_chance_alone() -> None:

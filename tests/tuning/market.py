@@ -1,7 +1,7 @@
 """A market whose best policy is known by construction.
 
-Interest tells what people who are known want, popularity what strangers want, and each is noise
-for the others.
+Interest tells what people who are known want and popularity what strangers want; for the others
+each tells the opposite. Whoever is shown nothing they want buys nothing.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ STEPS, CANDIDATES = 3, 12
 TASTE = ChoiceModel(
     names=("taste", "own", "popularity"),
     weights=np.tile([3.0, 0.0, 0.0], (3, 1)),
-    outside=np.zeros(3),
+    outside=np.full(3, 3.0),
     again=np.zeros(3),
 )
 BEHAVIOR = Behavior.compares(TASTE, Leave(np.full(STEPS, 0.1)))
@@ -33,11 +33,12 @@ def market(sessions: int = 200, seed: int = 0) -> Situations:
     session = np.repeat(np.arange(sessions), STEPS)
     stranger = np.repeat(rng.random(sessions) < 0.3, STEPS)
     surface = np.tile([SURFACES.index(name) for name in ("feed", "search", "search")], sessions)
-    taste, told, noise = rng.normal(size=(3, size, CANDIDATES))
+    taste, told = rng.normal(size=(2, size, CANDIDATES))
     clue = 0.95 * taste + 0.3 * told
+    sign = np.where(stranger, -1.0, 1.0)[:, None]
     signals = np.zeros((size, CANDIDATES, len(SIGNALS)), np.float32)
-    signals[..., SIGNALS.index("interest")] = np.where(stranger[:, None], noise, clue)
-    signals[..., SIGNALS.index("popularity")] = np.where(stranger[:, None], clue, noise)
+    signals[..., SIGNALS.index("interest")] = sign * clue
+    signals[..., SIGNALS.index("popularity")] = -sign * clue
     present = np.ones((size, CANDIDATES), np.bool_)
     present[:, -1] = rng.random(size) < 0.5
     wanted = np.where(present, 3.0 * taste + rng.gumbel(size=taste.shape), -np.inf)
@@ -47,7 +48,7 @@ def market(sessions: int = 200, seed: int = 0) -> Situations:
         context_names=CONTEXT,
         signals=signals,
         present=present,
-        wish=np.stack([taste, np.zeros_like(taste), noise], axis=-1).astype(np.float32),
+        wish=np.stack([taste, np.zeros_like(taste), -sign * clue], axis=-1).astype(np.float32),
         wish_names=TASTE.names,
         margin=np.ones((size, CANDIDATES), np.float32),
         bid=np.zeros((size, CANDIDATES), np.float32),
