@@ -11,7 +11,7 @@ export RAY_worker_register_timeout_seconds ?= 120
 
 LAYOUT ?= deployments/local.yaml
 
-.PHONY: test lint serve stop clean
+.PHONY: test lint serve bench-serving stop clean
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -39,6 +39,9 @@ serve: var/world/bundle  ## every endpoint at 127.0.0.1:8000; LAYOUT=deployments
 	@! curl -s -o /dev/null http://127.0.0.1:8000/ || { echo "port 8000 is taken; make stop first"; exit 1; }
 	@set -a; . deployments/serve.env; set +a; \
 	echo $$$$ > var/serve.pid; exec $(BIN)/serve run $(LAYOUT)
+
+bench-serving: | $(VENV)/ready var/encoder  ## what a request costs, through HAProxy, uvicorn and in process
+	$(BIN)/python -m benchmarks.serving
 
 stop:  ## ends what `make serve` started here, and nothing else
 	@test -f var/serve.pid || { echo "nothing to stop: make serve has not run here"; exit 1; }

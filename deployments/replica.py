@@ -101,7 +101,8 @@ class Replica:
         check_nodes(args.state, args.resources, ray.nodes())  # type: ignore[no-untyped-call]
         self._surfaces, self._prefix, self._ranks = surfaces, prefix, ranks
         folder, store = Path(args.records), open_store(args.state)
-        self._live = LiveBundle(store, RecordWriter(folder) if ranks else None, folder)
+        self._recorder = RecordWriter(folder) if ranks else None
+        self._live = LiveBundle(store, self._recorder, folder)
         self._service = Service(self._live, store, folder, args.budget_ms)
         if ranks:
             self._live.load_first(Path(args.bundle))
@@ -117,6 +118,11 @@ class Replica:
             api_keys=keys,
             names_requests=False,  # Serve does
         )
+
+    def __del__(self) -> None:
+        """Serve calls this when a replica is stopped in good order: the last records are written."""
+        if (recorder := getattr(self, "_recorder", None)) is not None:
+            recorder.close()
 
     def reconfigure(self, user_config: dict[str, str]) -> None:
         """Serve calls this at every release. It returns at once and never raises:

@@ -162,7 +162,11 @@ class Catalog:
         """Read a catalog; the arrays stay on disk, memory-mapped."""
         try:
             columns = msgspec.json.decode((folder / "items.json").read_bytes())
-            arrays = {name: np.load(folder / f"{name}.npy", "r", allow_pickle=False) for name in ARRAYS}
+            # still mapped, but plain: a memmap's own indexing runs in Python
+            arrays = {
+                name: np.load(folder / f"{name}.npy", "r", allow_pickle=False).view(np.ndarray)
+                for name in ARRAYS
+            }
         except (OSError, ValueError, msgspec.DecodeError) as error:
             raise BundleError(f"catalog {folder}: {error}; build the bundle again") from error
         values: dict[str, Any] = {**{name: tuple(columns[name]) for name in COLUMNS}, **arrays}

@@ -7,11 +7,11 @@ A segment ends in `.open` while it is written and in `.records` afterwards.
 
 import logging
 import os
-import queue
 import struct
 import threading
 import time
 import zlib
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,6 +30,8 @@ WAITING = 10_000
 """Records that may wait for the disk; more are dropped and counted, never blocking a request."""
 BATCH = 256
 """Records in one write."""
+PAUSE_S = 0.05
+"""How long a record may wait for its batch."""
 
 log = logging.getLogger(__name__)
 
@@ -115,13 +117,17 @@ def _unpack(body: bytes) -> RankingRecord:
 class RecordWriter:
     """Writes ranking records in batches, off the request path, to segments of its own.
 
-    `write` never waits: while the disk cannot keep up, records are dropped and counted in `lost`.
+    `write` neither waits nor wakes anybody: while the disk cannot keep up, records are dropped and
+    counted in `lost`.
     """
 
     def __init__(self, folder: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._segment_bytes = folder, segment_bytes
-        self._queue: queue.Queue[RankingRecord | None] = queue.Queue(WAITING)
+        self._waiting: deque[RankingRecord | threading.Event] = deque()
+        """Records, and whoever waits for all before them to be written."""
+        self._wake, self._closed = threading.Event(), False
+        self._path, self._size = self._new_path(), 0
         self.written = 0
         self.lost = 0
         self._thread = threading.Thread(target=self._run, name="raysys-records", daemon=True)
@@ -129,47 +135,60 @@ class RecordWriter:
 
     def write(self, record: RankingRecord) -> None:
         """Hand over a record; returns at once."""
-        try:
-            self._queue.put_nowait(record)
-        except queue.Full:
+        if len(self._waiting) < WAITING:
+            self._waiting.append(record)
+        else:
             self.lost += 1
 
     def flush(self) -> None:
         """Wait until everything handed over so far is in a file."""
-        self._queue.join()
+        done = threading.Event()
+        self._waiting.append(done)
+        self._wake.set()
+        done.wait()
 
     def close(self) -> None:
         """Write what waits, and close the segment."""
-        self._queue.put(None)
+        self._closed = True
+        self._wake.set()
         self._thread.join()
 
     def _run(self) -> None:
-        """Fill one segment after the other; a disk that fails costs records, never the writer."""
-        path, size, ended = self._new_path(), 0, False
-        while not ended:
-            batch, ended = self._batch()
-            try:
-                size += _append(path, map(pack, batch))
-                self.written += len(batch)
-            except OSError as error:
-                self.lost += len(batch)
-                log.error("%d ranking records could not be written: %s", len(batch), error)
-                size = self._segment_bytes  # nothing may follow a frame that was cut short
-            if ended or size >= self._segment_bytes:
-                _finish(path)
-                path, size = self._new_path(), 0
-            for _ in range(len(batch) + ended):
-                self._queue.task_done()
+        """Look every PAUSE_S for what waits; to be woken by each record would cost its request more."""
+        closed = False
+        while not closed:
+            self._wake.wait(PAUSE_S)
+            self._wake.clear()
+            closed = self._closed
+            while self._waiting:
+                self._write_batch()
+        self._close_segment()
 
-    def _batch(self) -> tuple[list[RankingRecord], bool]:
-        """What waits, at least one, and whether the writer was closed behind it."""
+    def _write_batch(self) -> None:
+        """A disk that fails costs records, never the writer."""
         batch: list[RankingRecord] = []
-        while len(batch) < BATCH and not (batch and self._queue.empty()):
-            record = self._queue.get()
-            if record is None:
-                return batch, True
-            batch.append(record)
-        return batch, False
+        told: list[threading.Event] = []
+        while self._waiting and len(batch) < BATCH:
+            entry = self._waiting.popleft()
+            if isinstance(entry, threading.Event):
+                told.append(entry)
+            else:
+                batch.append(entry)
+        try:
+            self._size += _append(self._path, map(pack, batch)) if batch else 0
+            self.written += len(batch)
+        except OSError as error:
+            self.lost += len(batch)
+            log.error("%d ranking records could not be written: %s", len(batch), error)
+            self._size = self._segment_bytes  # nothing may follow a frame that was cut short
+        if self._size >= self._segment_bytes:
+            self._close_segment()
+        for event in told:
+            event.set()
+
+    def _close_segment(self) -> None:
+        _finish(self._path)
+        self._path, self._size = self._new_path(), 0
 
     def _new_path(self) -> Path:
         return self._folder / f"{time.time_ns()}-{os.getpid()}.open"

@@ -53,7 +53,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
     read = Catalog.load(tmp_path)
     assert read.item_ids == shop().item_ids
     assert read.brands == shop().brands
-    assert isinstance(read.text_vectors, np.memmap)
+    assert isinstance(read.text_vectors.base, np.memmap)
     np.testing.assert_array_equal(read.text_vectors, shop().text_vectors)
     assert read.updated([ItemUpdate(item_id="i1", price_micros=5)]).price_micros[1] == 5
 

@@ -45,3 +45,12 @@ def test_a_score_is_the_same_alone_and_in_company(tmp_path: Path) -> None:
 
 def test_a_query_without_words_is_relevant_to_nothing() -> None:
     assert RelevanceScorer().of_texts("!?", None, TITLES, None).tolist() == [0.0] * 3
+
+
+def test_an_item_that_is_told_anew_is_found_by_its_new_words() -> None:
+    scorer, rows = RelevanceScorer(), np.array([0, 1])
+    old = Catalog.of([ItemUpdate(item_id="a", title="green tea"), ItemUpdate(item_id="b", title="rum")])
+    assert scorer.scores("tea", None, rows, old).tolist() == [1.0, 0.0]
+    new = old.updated([ItemUpdate(item_id="a", title="mug"), ItemUpdate(item_id="b", category="tea/rum")])
+    assert scorer.scores("tea", None, rows, new).tolist() == [0.0, 1.0]
+    assert scorer.scores("tea", None, rows, old).tolist() == [1.0, 0.0]
