@@ -22,7 +22,7 @@ from raysys.dataset.clean import (
 )
 from raysys.dataset.read import Read, distinct, together, write_quarantine
 from raysys.dataset.split import WeightSettings, sessions, weighted
-from raysys.dataset.wishes import Wishes
+from raysys.dataset.wishes import GONE, Wishes
 from raysys.errors import DataError
 from raysys.events import Impression, ItemUpdate, encode_event
 
@@ -93,8 +93,8 @@ def build(
     removed: Counter[str] = Counter()
     others = distinct(read.others)
     shown = [event for event in others if isinstance(event, Impression)]
-    wishes = Wishes.of(others, linked(read.interactions, shown))
-    kept, impressions = wishes.interactions(read.interactions, removed), wishes.impressions(shown, removed)
+    kept, impressions = Wishes.of(others).kept(read.interactions, shown)
+    removed[GONE] = len(read.interactions) - len(kept) + len(shown) - len(impressions)
     frame = keyed(kept, linked(kept, impressions))
     once = without_duplicates(frame)
     removed["sent twice"] = len(frame) - len(once)

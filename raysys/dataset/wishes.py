@@ -1,14 +1,15 @@
 """What people asked for: whom training leaves out, and what of whom it forgets."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
+from raysys.dataset.clean import linked
 from raysys.events import Event, Forget, Impression, UserUpdate
 
 GONE = "forgotten or without consent"
+_Log = tuple[pl.DataFrame, list[Impression]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,46 +18,45 @@ class Wishes:
 
     refused: frozenset[str]
     """Users whose latest word was a refusal."""
-    forgotten: Mapping[str, int | None]
-    """Users to be forgotten up to a time; None is all of them."""
-    links: pl.DataFrame
-    """Sessions with their first users (session_id, linked, since), from all that was read."""
+    forgotten: tuple[tuple[str, int | None], ...]
+    """Users to be forgotten up to a time, in order of these times; None is all of them."""
 
     @classmethod
-    def of(cls, others: Sequence[Event], links: pl.DataFrame) -> "Wishes":
+    def of(cls, others: Sequence[Event]) -> "Wishes":
         refused: dict[str, bool] = {}
-        forgotten: dict[str, int | None] = {}
+        forgotten: set[tuple[str, int | None]] = set()
         for event in others:
             if isinstance(event, UserUpdate) and event.consent is not None:
                 refused[event.user_id] = not event.consent
             elif isinstance(event, Forget):
-                forgotten[event.user_id] = event.time_ms
-        return cls(frozenset(user for user, no in refused.items() if no), forgotten, links)
+                forgotten.add((event.user_id, event.time_ms))
+        in_order = sorted(forgotten, key=lambda wish: (wish[1] is None, wish[1] or 0, wish[0]))
+        return cls(frozenset(user for user, no in refused.items() if no), tuple(in_order))
 
-    def interactions(self, frame: pl.DataFrame, removed: Counter[str]) -> pl.DataFrame:
-        """Those that may be learned from."""
-        kept = frame.filter(~self._gone(frame))
-        removed[GONE] += len(frame) - len(kept)
-        return kept
+    def kept(self, frame: pl.DataFrame, impressions: Sequence[Impression]) -> _Log:
+        """The interactions and impressions that may be learned from.
 
-    def impressions(self, events: Sequence[Impression], removed: Counter[str]) -> list[Impression]:
-        """Those that may be learned from."""
-        told = {"user_id": pl.String, "session_id": pl.String, "time_ms": pl.Int64}
-        frame = pl.DataFrame({name: [getattr(e, name) for e in events] for name in told}, schema=told)
-        kept = [event for event, gone in zip(events, self._gone(frame), strict=True) if not gone]
-        removed[GONE] += len(events) - len(kept)
-        return kept
-
-    def _gone(self, frame: pl.DataFrame) -> pl.Series:
-        """Which rows (user_id, session_id, time_ms) belong to somebody who would not have them kept.
-
-        A link from after somebody was forgotten brings nothing to forget: then the session was nobody's.
+        One is forgotten after the other: forgetting ends a link, and then the session is whose it is next.
         """
-        owned = frame.join(self.links, on="session_id", how="left", maintain_order="left")
-        owner = pl.coalesce("user_id", "linked")
-        since = pl.when(pl.col("user_id").is_null()).then(pl.col("since")).otherwise(0)
-        gone = owner.is_in(sorted(self.refused))
-        for user, until in self.forgotten.items():
-            past = pl.lit(True) if until is None else (pl.col("time_ms") <= until) & (since <= until)
-            gone |= (owner == user) & past
-        return owned.select(gone.fill_null(False)).to_series()
+        log = (frame, list(impressions))
+        owner, linked_ms = pl.coalesce("user_id", "linked"), pl.coalesce("since", 0)
+        linked_ms = pl.when(pl.col("user_id").is_null()).then(linked_ms).otherwise(0)
+        for user, until in self.forgotten:
+            past = pl.lit(True) if until is None else (pl.col("time_ms") <= until) & (linked_ms <= until)
+            log = _without(log, (owner == user) & past)
+        return _without(log, owner.is_in(sorted(self.refused)))
+
+
+def _without(log: _Log, gone: pl.Expr) -> _Log:
+    """The log without what is `gone`: of its columns and, of each row's session, `linked` and `since`."""
+    frame, shown = log
+    links = linked(frame, shown)
+    told = {"user_id": pl.String, "session_id": pl.String, "time_ms": pl.Int64}
+    pages = pl.DataFrame({name: [getattr(event, name) for event in shown] for name in told}, schema=told)
+    stays, seen = (
+        rows.join(links, on="session_id", how="left", maintain_order="left")
+        .select(~gone.fill_null(False))
+        .to_series()
+        for rows in (frame, pages)
+    )
+    return frame.filter(stays), [event for event, kept in zip(shown, seen, strict=True) if kept]

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from raysys.behavior.world import START_MS, World
 from raysys.dataset.build import Dataset, build
@@ -15,6 +17,7 @@ from raysys.dataset.read import of_events, read, write_quarantine
 from raysys.dataset.split import WeightSettings, by_time, matrix
 from raysys.errors import DataError
 from raysys.events import Event, Forget, Impression, Interaction, UserUpdate, encode_event
+from raysys.state.memory import MemoryStore
 from raysys.types import DAY_MS
 
 T = START_MS
@@ -141,6 +144,44 @@ def test_what_a_session_did_before_it_was_hers_goes_with_her(
     assert data.interactions["user"].to_list() == ["u:bob"]
     assert data.impressions == []
     assert data.report["removed"]["forgotten or without consent"] == 4
+
+
+PEOPLE = [
+    (None, None),
+    ("ann", None),
+    ("ann", "tab"),
+    (None, "tab"),
+    ("bob", None),
+    ("bob", "tap"),
+    (None, "tap"),
+]
+WHO = st.sampled_from([{"user_id": user, "session_id": session} for user, session in PEOPLE])
+ACTS = st.lists(st.tuples(st.sampled_from(["click", "click", "show", "forget", "refuse"]), WHO), max_size=10)
+
+
+@settings(max_examples=25, deadline=None)
+@given(acts=ACTS)
+def test_the_dataset_keeps_of_nobody_what_the_live_store_has_dropped(
+    acts: list[tuple[str, dict[str, str | None]]],
+) -> None:
+    events: list[Event] = []
+    for n, (act, who) in enumerate(acts):
+        user = who["user_id"] or "ann"
+        if act == "click":
+            events.append(Interaction(kind="click", item_id=f"i{n}", time_ms=T + n, **who))
+        elif act == "show" and any(who.values()):
+            events.append(Impression(query_id=f"q{n}", surface="feed", item_ids=["a"], time_ms=T + n, **who))
+        elif act == "forget":
+            events.append(Forget(user_id=user, time_ms=T + n))
+        elif act == "refuse":
+            events.append(UserUpdate(user_id=user, consent=False, time_ms=T + n))
+    store = MemoryStore()
+    for event in events:
+        store.append([event], event.time_ms or 0)
+    live = [event for _, event in store.events()]
+    data = built(events)
+    assert set(data.interactions["item"]) <= {e.item_id for e in live if isinstance(e, Interaction)}
+    assert {e.query_id for e in data.impressions} <= {e.query_id for e in live if isinstance(e, Impression)}
 
 
 def test_what_comes_after_forgetting_is_a_strangers_until_linked_again() -> None:
