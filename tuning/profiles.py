@@ -11,9 +11,8 @@ from ray import tune
 from tqdm import tqdm
 
 from raysys.behavior.simulator import Simulator
-from raysys.behavior.situations import Situations
 from raysys.errors import ConfigError, DataError
-from raysys.policy.learn import constant, profile_values, returns_of, unit_spread, with_bank
+from raysys.policy.learn import constant, profile_values, returns_of, unit_spread, varied
 from raysys.policy.search import SearchConfig, search_weights
 from raysys.policy.segments import Segment
 from raysys.signals import SIGNALS
@@ -82,27 +81,19 @@ def make_bank(
     rng = np.random.default_rng([seed, 0])
     size = min(settings.sessions, len(simulator.sessions))
     few = simulator.situations.take(rng.choice(simulator.sessions, size, replace=False))
-    small = _on(few, simulator, simulator.weights)
+    small = varied(simulator, situations=few)
     everybody: list[Segment | None] = [None] * settings.restarts
     first = _search(small, everybody, settings, out, seed)
     best = first[int(np.argmax([found.curve[-1] for found in first]))]
     chosen = list(segments[: settings.profiles - 1])
-    here = _search(_on(few, simulator, best.weights[None]), chosen, settings, out, seed + 1) if chosen else []
+    begin = varied(small, weights=best.weights[None])
+    here = _search(begin, chosen, settings, out, seed + 1) if chosen else []
     names = ("everybody", *(segment.name for segment in chosen))
     bank = np.stack([best.weights, *(found.weights for found in here)])
-    played = with_bank(simulator, bank)
+    played = varied(simulator, weights=bank)
     worth = [returns_of(played, constant(profile), [seed]).mean() for profile in range(len(bank))]
     order = [int(np.argmax(worth)), *(p for p in range(len(bank)) if p != int(np.argmax(worth)))]
     return Bank(names=tuple(names[place] for place in order), weights=bank[order], searches=(*first, *here))
-
-
-def _on(situations: Situations, simulator: Simulator, weights: Floats) -> Simulator:
-    """The same people in other situations, shown rankings of other weights (A, S)."""
-    allowed = np.ones((3, len(weights)), np.bool_)
-    return Simulator(
-        situations, simulator.behavior, simulator.reward, weights, simulator.temperature, allowed,
-        simulator.page,
-    )  # fmt: skip
 
 
 def _search(

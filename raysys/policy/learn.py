@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from raysys.behavior.response import Behavior
 from raysys.behavior.simulator import Choose, Simulator
 from raysys.behavior.situations import Situations
 from raysys.errors import ConfigError
@@ -69,16 +70,23 @@ def people_of(simulator: Simulator) -> Ints:
     return np.asarray(simulator.situations.person[simulator.starts])
 
 
-def with_bank(simulator: Simulator, weights: Floats) -> Simulator:
-    """The same people, shown rankings of another bank (A, S) that every surface may use."""
-    allowed = np.ones((len(SURFACES), len(weights)), np.bool_)
+def varied(
+    simulator: Simulator,
+    *,
+    situations: Situations | None = None,
+    behavior: Behavior | None = None,
+    weights: Floats | None = None,
+    temperature: float | None = None,
+) -> Simulator:
+    """The same simulator but for what is given; another bank (A, S) may be used on every surface."""
+    bank = simulator.weights if weights is None else weights
     return Simulator(
-        simulator.situations,
-        simulator.behavior,
+        simulator.situations if situations is None else situations,
+        simulator.behavior if behavior is None else behavior,
         simulator.reward,
-        weights,
-        simulator.temperature,
-        allowed,
+        bank,
+        simulator.temperature if temperature is None else temperature,
+        simulator.allowed if weights is None else np.ones((len(SURFACES), len(bank)), np.bool_),
         simulator.page,
     )
 
@@ -96,18 +104,11 @@ def profile_values(
     if segment is not None:  # sessions without such a page are worth the same under all weights
         here = segment.holds(situations.context_names, situations.context, situations.surface)
         situations = situations.take(np.unique(situations.session[here]))
-    base = Simulator(
-        situations,
-        simulator.behavior,
-        simulator.reward,
-        simulator.weights[:1],
-        simulator.temperature,
-        simulator.allowed[:, :1],
-        simulator.page,
-    )
+    base = varied(simulator, situations=situations, weights=simulator.weights[:1])
 
     def values(rows: Floats) -> Floats:
-        played = with_bank(base, np.vstack([base.weights, unit_spread(rows, simulator.situations)]))
+        bank = np.vstack([base.weights, unit_spread(rows, simulator.situations)])
+        played = varied(base, weights=bank)
         names = situations.context_names
         chosen = range(1, len(rows) + 1)
         rules = [constant(p) if segment is None else ruled([segment], [p], names) for p in chosen]

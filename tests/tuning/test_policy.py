@@ -14,9 +14,10 @@ from raysys.policy.scorer import Policy
 from raysys.signals import SIGNALS
 from raysys.types import Floats
 from tests.tuning.market import market, simulator
-from tuning.learning import AgainstIncumbent, LearningConfig
+from tuning.learning import LearningConfig
 from tuning.policy import PolicySettings, tune_policy
 from tuning.profiles import ProfileSettings
+from tuning.shadow import AgainstIncumbent
 
 BANK = np.zeros((2, len(SIGNALS)))
 BANK[0, SIGNALS.index("popularity")] = BANK[1, SIGNALS.index("interest")] = 1.0
