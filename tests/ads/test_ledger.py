@@ -148,7 +148,7 @@ ACTS = st.tuples(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(acts=st.lists(ACTS, max_size=25))
 def test_whatever_happens_the_budget_holds_and_both_stores_agree(
     tmp_path_factory: pytest.TempPathFactory, acts: list[tuple[str, int, int, int]]
