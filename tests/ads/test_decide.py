@@ -62,7 +62,7 @@ def _with_bid(ads: list[AdUpdate], name: str, bid: int) -> list[AdUpdate]:
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(ads=ADS)
 def test_a_winner_would_keep_its_place_at_its_price_and_lose_it_below(ads: list[AdUpdate]) -> None:
     bids = {ad.ad_id: ad.bid_micros for ad in ads}
@@ -77,7 +77,7 @@ def test_a_winner_would_keep_its_place_at_its_price_and_lose_it_below(ads: list[
         assert won.ad_id not in lost[: place + 1]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(ads=ADS)
 def test_a_loser_that_outbids_the_winners_worth_wins(ads: list[AdUpdate]) -> None:
     """What it takes is the bid at which it would be the winner, and that it would pay at most that."""
