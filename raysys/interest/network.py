@@ -26,9 +26,9 @@ class NetworkConfig:
     """H, how many of the latest interactions are read; a state keeps no more than that."""
     dropout: float = 0.2
     text: bool = True
-    modality_dropout: float = 0.2
+    modality_dropout: float = 0.1
     """How often a part of an item, its identity among them, is hidden in training."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     weight_decay: float = 0.01
     warmup: float = 0.05
     """Share of the steps over which the learning rate rises."""
