@@ -86,3 +86,34 @@ def test_the_document_describes_each_body_and_every_reference_in_it_leads_somewh
     assert told["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
     for name in re.findall("#/components/schemas/([A-Za-z_]+)", str(told)):
         assert name in told["components"]["schemas"]
+
+
+def test_a_bug_is_a_500_whose_log_says_where_and_names_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    async def breaks(request: Request) -> Reply:
+        raise KeyError(request.tail)
+
+    async def work() -> httpx.Response:
+        app = compose({("GET", "/events/users/*"): breaks}, LiveBundle(MemoryStore(), None))
+        transport = httpx.ASGITransport(cast(Any, app))
+        async with httpx.AsyncClient(transport=transport, base_url="http://raysys") as client:
+            return await client.get("/events/users/ann", headers={"x-request-id": "r-1"})
+
+    response = asyncio.run(work())
+    assert (response.status_code, response.headers["x-request-id"]) == (500, "r-1")
+    (record,) = caplog.records
+    assert record.__dict__["request_id"] == "r-1"
+    assert record.__dict__["error"] == "KeyError"
+    assert any("breaks" in frame for frame in record.__dict__["where"])
+    assert "ann" not in caplog.text
+
+
+def test_parts_that_were_missing_and_what_waits_are_on_the_page_of_metrics() -> None:
+    live = LiveBundle(MemoryStore(), None)
+    live.meters.degraded(["encoder", "state"])
+    live.meters.degraded(["state"])
+    live.meters.watch("raysys_reads_held", "told twice", lambda: 1.0)
+    live.meters.watch("raysys_reads_held", "told twice", lambda: 2.0)
+    page = asyncio.run(live.meters.page(Request("/metrics", "", b""))).body.decode()
+    assert 'raysys_degraded_total{part="state"} 2.0' in page
+    assert 'raysys_degraded_total{part="encoder"} 1.0' in page
+    assert "raysys_reads_held 2.0" in page
