@@ -36,7 +36,7 @@ class LearningConfig:
     """How the choice of a profile is learned."""
 
     algorithm: Literal["ppo", "dqn"] = "ppo"
-    env_steps: int = 60_000
+    env_steps: int = 100_000
     """Pages shown in all."""
     envs: int = 128
     """Sessions side by side."""
@@ -44,14 +44,14 @@ class LearningConfig:
     """Of the chance at a page, over which its reward is a mean."""
     hidden: int = 32
     """Width of the network's two tanh layers."""
-    rate: float = 1e-3
+    rate: float = 5e-3
     gamma: float = 0.99
-    lambda_: float = 0.95
+    lambda_: float = 0.7
     batch: int = 4096
     """Pages between two updates of PPO."""
     minibatch: int = 512
     epochs: int = 8
-    entropy: float = 0.003
+    entropy: float = 0.0
     value_temperature: float = 0.02
     """DQN: profiles are drawn from a softmax over values divided by this, in units of reward."""
 
@@ -184,7 +184,8 @@ def _algorithm(name: str, config: LearningConfig, simulator: Simulator, seed: in
             lr=config.rate, gamma=config.gamma, train_batch_size_per_learner=256, n_step=1,
             double_q=True, dueling=False, num_atoms=1,
             epsilon=[(0, 1.0), (config.env_steps // 2, 0.05)],
-            target_network_update_freq=2_000, num_steps_sampled_before_learning_starts=2_000,
+            target_network_update_freq=config.env_steps // 50,
+            num_steps_sampled_before_learning_starts=config.env_steps // 10,
             replay_buffer_config={"type": "EpisodeReplayBuffer", "capacity": 50_000},
         )  # fmt: skip
         made.reporting(min_sample_timesteps_per_iteration=config.batch)

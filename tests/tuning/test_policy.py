@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 
 from raysys.errors import ConfigError
-from raysys.policy.learn import constant
+from raysys.policy.export import learned_policy
+from raysys.policy.learn import as_served, constant, returns_of
 from raysys.policy.scorer import Policy
 from raysys.signals import SIGNALS
 from raysys.types import Floats
 from tests.tuning.market import market, simulator
-from tuning.learning import LearningConfig
+from tuning.learning import LearningConfig, learn
 from tuning.policy import PolicySettings, tune_policy
 from tuning.profiles import ProfileSettings
 from tuning.shadow import AgainstIncumbent
+from tuning.trials import start_ray
 
 BANK = np.zeros((2, len(SIGNALS)))
 BANK[0, SIGNALS.index("popularity")] = BANK[1, SIGNALS.index("interest")] = 1.0
@@ -107,6 +109,20 @@ def test_a_policy_is_found_where_one_is_to_be_found(ray_here: None, tmp_path: Pa
     assert len(saved.weights) == len(report["bank"])
     with pytest.raises(FileExistsError):
         tune_policy(situations, small(), tmp_path / "out")
+
+
+def test_dqn_learns_values_whose_softmax_serves(ray_here: None) -> None:
+    """Profile 0 suits strangers, 1 those who are known: three in ten against seven in ten."""
+    bank = simulator(market(sessions=300), BANK)
+    config = LearningConfig(
+        algorithm="dqn", env_steps=1_500, envs=16, batch=500, rate=5e-3, value_temperature=0.05
+    )
+    start_ray(2)
+    *_, last = learn(bank, config, seed=0)
+    policy = learned_policy(SIGNALS, BANK, bank.allowed, 0.05, last.layers)
+    mine, base = (returns_of(bank, choose, [7]).mean() for choose in (as_served(policy, 0), constant(0)))
+    assert mine > 1.2 * base
+    assert 0.0 < policy.probs(bank.situations.context[0], "feed").min() < 1.0  # every profile has a chance
 
 
 def test_settings_are_read_with_their_parts_and_a_misspelt_key_is_an_error(tmp_path: Path) -> None:
