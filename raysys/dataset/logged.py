@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from raysys.dataset.read import Read, distinct
+from raysys.dataset.wishes import GONE, Wishes
 from raysys.errors import DataError
 from raysys.events import KINDS, Impression
 from raysys.log import RankingRecord
@@ -45,7 +46,8 @@ def rewards_of(records: Iterable[RankingRecord], events: Read) -> Outcomes:
     An impression must be the beginning of the page that its record answered; otherwise the host
     has altered the ranking, its propensities are void, and it is left out and counted. Rankings
     that nobody reported as shown are left out, too, and so are auctions, in which nothing is drawn, and
-    pages that were drawn anew because the state had changed since the first.
+    pages that were drawn anew because the state had changed since the first. Nothing is learned of
+    people who did not consent or asked to be forgotten.
 
     Args:
         events: of `read.read` or `read.of_events`; interactions count where they name a query.
@@ -59,10 +61,13 @@ def rewards_of(records: Iterable[RankingRecord], events: Read) -> Outcomes:
         else:
             by_query[record.query_id].append(record)
     left_out["auction"] = len(auctions)
+    others = distinct(events.others)
+    impressions = [event for event in others if isinstance(event, Impression)]
+    interactions, seen = Wishes.of(others).kept(events.interactions, impressions)
+    left_out[GONE] = len(events.interactions) - len(interactions) + len(impressions) - len(seen)
     shown: dict[str, list[Impression]] = defaultdict(list)
-    for event in distinct(events.others):
-        if isinstance(event, Impression):
-            shown[event.query_id].append(event)
+    for event in seen:
+        shown[event.query_id].append(event)
     left_out["impression without a record"] = len(set(shown) - set(by_query) - auctions)
     kept: list[tuple[RankingRecord, int]] = []
     for query_id, pages in by_query.items():
@@ -71,7 +76,7 @@ def rewards_of(records: Iterable[RankingRecord], events: Read) -> Outcomes:
             left_out[whole] += 1
         else:
             kept.append((whole, reach))
-    counts = _counts(kept, events.interactions, left_out)
+    counts = _counts(kept, interactions, left_out)
     reaches = np.array([reach for _, reach in kept], np.int64)
     return Outcomes(
         records=tuple(record for record, _ in kept),

@@ -8,7 +8,7 @@ import pytest
 from raysys.dataset.logged import Outcomes, rewards_of
 from raysys.dataset.read import of_events
 from raysys.errors import DataError
-from raysys.events import Event, Impression, Interaction
+from raysys.events import Event, Forget, Impression, Interaction, UserUpdate
 from raysys.log import RankingRecord
 from raysys.signals import SIGNALS
 
@@ -108,6 +108,13 @@ def test_what_was_never_reported_as_shown_and_what_was_never_ranked_is_counted()
 def test_auctions_are_counted_apart() -> None:
     found = join([replace(record(), surface="ads")], shown("bca"))
     assert (found.records, found.left_out) == ((), {"auction": 1})
+
+
+def test_nothing_is_learned_of_people_who_refused_or_are_forgotten() -> None:
+    events = [shown("bca", user_id="ann"), did("click", "b"), UserUpdate(user_id="ann", consent=False)]
+    found = join([record()], *events)
+    assert found.left_out == {"forgotten or without consent": 2, "not shown": 1}
+    assert join([record()], *events[:2], Forget(user_id="ann")).records == ()
 
 
 def test_an_event_sent_twice_counts_once() -> None:
