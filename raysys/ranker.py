@@ -168,13 +168,16 @@ class Ranker:
         self, query: Query, placements: Sequence[Placement], degraded: Sequence[Part] = ()
     ) -> Decision:
         """Fill a page's ad placements, best utility first; nothing is drawn, prices are critical bids."""
+        started = time.perf_counter()
         asker = self._live.asker(query, degraded)
         offers = self._offers(query, asker)
+        met = time.perf_counter()
         pool = self._judge.pool(query, offers.candidates(), asker, engine=False)
         offers = offers.at(pool.places)
         choice, value = self._judge.value(query, asker)
         weights = with_ad_value(value.weights)
         raw, standard = self._judge.predict(query, pool, asker, None, offers.value_micros)
+        predicted = time.perf_counter()
         ruling = apply_rules(rules_of(self.bundle.settings, query)[1], pool.fields, ())
         contest = Contest(
             offers=offers,
@@ -192,6 +195,9 @@ class Ranker:
         reserve = reserve_from(self._ledger, query, asker.missing)
         explore = explore_from(self._explorer, query, asker.missing)
         placed = fill(placements, contest, query.id, reserve, explore, reasons)
+        self._watch("state", met - started)
+        self._watch("predict", predicted - met)
+        self._watch("order", time.perf_counter() - predicted)
         decision = Decision(
             query_id=query.id,
             placements=placed,
