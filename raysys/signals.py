@@ -84,9 +84,10 @@ class SignalConstants:
             known = raw[np.isfinite(raw[:, column]), column]
             if len(known) < 2:
                 continue
-            low, center[column], high = np.percentile(known, [15.87, 50.0, 84.13])
-            spread = (high - low) / 2
-            scale[column] = spread if spread > 1e-9 else max(float(known.std()), 1e-6)
+            low, middle, high = np.percentile(known, [15.87, 50.0, 84.13])
+            spread = (high - low) / 2 if high - low > 1e-9 else float(known.std())
+            if spread > 1e-6 * max(1.0, abs(float(middle))):  # less is rounding
+                center[column], scale[column] = middle, spread
         return cls(names=SIGNALS, center=center, scale=scale)
 
     def standardize(self, raw: Floats) -> Floats:

@@ -38,6 +38,15 @@ def test_measured_constants_give_unit_spread(tmp_path: Path) -> None:
     np.testing.assert_array_equal(SignalConstants.load(tmp_path).scale, constants.scale)
 
 
+def test_a_signal_that_does_not_vary_keeps_its_default_constants() -> None:
+    """Else the first value that differs in production would be millions of deviations away."""
+    raw = np.random.default_rng(0).normal(size=(500, len(SIGNALS)))
+    raw[:, 1] = 1.0 + 1e-9 * raw[:, 1]
+    plain, found = SignalConstants.default(), SignalConstants.measure(raw)
+    assert (found.center[1], found.scale[1]) == (plain.center[1], plain.scale[1])
+    assert (found.scale[2:] != plain.scale[2:]).all()
+
+
 def test_a_scale_of_zero_is_refused() -> None:
     with pytest.raises(BundleError, match="every scale above 0"):
         SignalConstants(names=("a",), center=np.zeros(1), scale=np.zeros(1))
