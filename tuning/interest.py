@@ -186,10 +186,12 @@ def _finish(
     base: NetworkConfig,
     out: Path,
 ) -> Tuned:
-    best = max(trials, key=lambda one: one.best(METRIC), default=None)
-    if best is None or best.checkpoint is None:
-        errors = sorted({one.error for one in trials if one.error})
-        raise DataError(f"none of {len(trials)} trials reported a result; {errors or 'allow more minutes'}")
+    judged = [one for one in trials if one.checkpoint is not None and one.best(METRIC) > float("-inf")]
+    if not judged:
+        why = sorted({one.error for one in trials if one.error}) or "allow more minutes or horizon_days"
+        raise DataError(f"none of {len(trials)} trials was judged: {why}")
+    best = max(judged, key=lambda one: one.best(METRIC))
+    assert best.checkpoint is not None
     found = replace(base, **best.settings)
     training = fit_network(before, catalog, found, valid, device="cpu")
     training.resume(best.checkpoint / CHECKPOINT)

@@ -103,12 +103,8 @@ def _new_tuner(
     trainable: Callable[..., None], search: Search, folder: Path, resources: Mapping[str, float]
 ) -> tune.Tuner:
     space = {name: domain(name, choice) for name, choice in search.space.items()}
-    sampler = OptunaSearch(
-        metric=search.metric,
-        mode="max",
-        seed=search.seed,
-        points_to_evaluate=[{name: search.first[name] for name in space}],
-    )
+    first = {name: search.first[name] for name, c in search.space.items() if inside(search.first[name], c)}
+    sampler = OptunaSearch(metric=search.metric, mode="max", seed=search.seed, points_to_evaluate=[first])
     scheduler = ASHAScheduler(max_t=search.epochs, grace_period=min(2, search.epochs), reduction_factor=2)
     return tune.Tuner(
         tune.with_resources(trainable, dict(resources)),
@@ -139,6 +135,13 @@ def domain(name: str, choice: Any) -> Any:
         draw = tune.loguniform if choice.get("log") else tune.uniform
         return draw(float(choice["low"]), float(choice["high"]))
     raise ConfigError(f"space of {name} is {choice!r}, expected a list or a table of low, high and log")
+
+
+def inside(value: Any, choice: Any) -> bool:
+    """Whether a setting is one that the space offers; a first trial may leave it to the sampler if not."""
+    if isinstance(choice, Mapping):
+        return bool(choice["low"] <= value <= choice["high"])
+    return value in choice
 
 
 def _trial(result: Any) -> Trial:

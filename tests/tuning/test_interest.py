@@ -22,7 +22,7 @@ from raysys.interest.network import NetworkConfig
 from raysys.types import DAY_MS
 from tuning.interest import SearchSettings, fit_and_export, tune_network
 from tuning.log import read_log
-from tuning.trials import claim, domain
+from tuning.trials import claim, domain, inside
 
 ROOT = Path(__file__).parents[2]
 ITEMS, USERS, DAYS = 12, 20, 30
@@ -179,6 +179,13 @@ def test_the_settings_of_the_repository_are_fields_of_the_network() -> None:
 def test_a_space_that_is_no_space_is_refused(choice: object) -> None:
     with pytest.raises(ConfigError, match="space of dropout"):
         domain("dropout", choice)
+
+
+def test_a_start_outside_of_the_space_is_known_as_such() -> None:
+    assert inside(2, [1, 2])
+    assert not inside(3, [1, 2])
+    assert inside(0.01, {"low": 0.001, "high": 0.1, "log": True})
+    assert not inside(0.5, {"low": 0.001, "high": 0.1})
 
 
 def test_a_space_of_an_unknown_setting_is_refused() -> None:
