@@ -77,7 +77,7 @@ class FakeInterest(Folder):
             raise PartError("interest", "broken on purpose")
         return catalog.rows(state.history_items) if state is not None else np.zeros(0, np.int64)
 
-    def probs(self, view: Any, rows: Ints, now_ms: int) -> Floats:
+    def probs(self, view: Any, rows: Ints, now_ms: int, *, asked: bool = False) -> Floats:
         prob = np.where(np.isin(rows, view), 0.9, 0.1 + 0.3 * rows / max(self.size, 1))
         prob = np.where(rows < 0, np.nan, prob)
         return np.stack([prob, prob], axis=1).astype(np.float32)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from raysys.types import Bools, Floats
+from raysys.types import Bools, Floats, Ints
 
 
 def ndcg(hits: Bools, truth: int, length: int = 10) -> float:
@@ -26,6 +26,24 @@ def mean_error(values: Floats) -> tuple[float, float]:
     if len(known) < 2:
         return float("nan"), float("nan")
     return float(known.mean()), float(known.std(ddof=1) / np.sqrt(len(known)))
+
+
+def clustered_error(values: Floats, cluster: Ints) -> tuple[float, float]:
+    """Mean of (n,) values and its standard error where values of one cluster (n,) hang together.
+
+    The error of a ratio of sums over clusters (Cochran 1977, section 9A); NaN are left out.
+    """
+    known = np.isfinite(values)
+    if not known.any():
+        return float("nan"), float("nan")
+    values, cluster = values[known], cluster[known]
+    mean = float(values.mean())
+    number = np.unique(cluster, return_inverse=True)[1]
+    off = np.bincount(number, values - mean)
+    groups = len(off)
+    if groups < 2:
+        return mean, float("nan")
+    return mean, float(np.sqrt((off**2).sum() * groups / (groups - 1)) / len(values))
 
 
 def log_loss(probs: Floats, done: Bools, weight: Floats | None = None) -> float:

@@ -38,16 +38,16 @@ class Logistic:
 
 
 class Trees:
-    """Gradient-boosted trees as ONNX, with the line that makes their sum log odds."""
+    """Gradient-boosted trees as ONNX, with the line (slope, offset) that makes their sum log odds."""
 
-    def __init__(self, model: bytes, slope: float, offset: float) -> None:
+    def __init__(self, model: bytes, line: Floats) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
-        self._model, self.slope, self.offset = model, slope, offset
+        self._model, self.line = model, np.asarray(line, np.float64)
 
     def log_odds(self, seen: Floats) -> Floats:
         """Log odds (C,) of features (C, Fi).
@@ -61,18 +61,18 @@ class Trees:
             found = self._session.run(None, {self._input: np.asarray(seen, np.float32)})[0]
         except Exception as error:  # ONNX Runtime has no base class of its own
             raise PartError("interest", f"the trees failed: {error}") from error
-        return np.asarray(found, np.float64).reshape(-1) * self.slope + self.offset
+        slope, offset = self.line.tolist()
+        return np.asarray(np.asarray(found, np.float64).reshape(-1) * slope + offset)
 
     def save(self, folder: Path, name: str) -> None:
         (folder / f"{name}.trees.onnx").write_bytes(self._model)
-        np.save(folder / f"{name}.line.npy", np.array([self.slope, self.offset]), allow_pickle=False)
+        np.save(folder / f"{name}.line.npy", self.line, allow_pickle=False)
 
 
 def load_combination(folder: Path, name: str) -> Combination:
     """What `save` wrote under `name`, whichever it was."""
     if (path := folder / f"{name}.trees.onnx").exists():
-        slope, offset = np.load(folder / f"{name}.line.npy", allow_pickle=False).tolist()
-        return Trees(path.read_bytes(), slope, offset)
+        return Trees(path.read_bytes(), np.load(folder / f"{name}.line.npy", allow_pickle=False))
     if not (path := folder / f"{name}.logistic.npy").exists():
         raise BundleError(f"{folder}: no combination for {name!r}; fit the interest model again")
     center, scale, weights = np.load(path, allow_pickle=False)

@@ -1,6 +1,8 @@
 """Fitting the combination: a logistic regression and boosted trees compete on people held out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +16,12 @@ TREES_NEED = 200
 """Positive examples below which trees do not compete."""
 RARE = 0.25
 """Least scale of a feature: all are of the order of 1, and what hardly varied must not count for much."""
-ROUNDS, PATIENCE = 400, 25
+ENOUGH = 150_000
+"""Examples that the logistic regression is fitted on, at most about."""
+ROUNDS, PATIENCE = 250, 20
 TREES = {
     "objective": "binary",
-    "learning_rate": 0.08,
+    "learning_rate": 0.1,
     "num_leaves": 31,
     "min_data_in_leaf": 100,
     "lambda_l2": 10.0,
@@ -41,14 +45,27 @@ class Examples:
     done: Bools
     """(N, E) what was done within the horizon."""
     weight: Floats
-    """(N,) how many such pairs an example stands for."""
+    """(N,) in fitting."""
+    stands: Floats
+    """(N,) for how many such pairs each stands; what probabilities are laid on."""
     person: Ints
     """(N,) rising."""
+
+    @classmethod
+    def joined(cls, parts: Sequence["Examples"]) -> "Examples":
+        """All of them, in order."""
+        return cls(
+            **{name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__}
+        )
 
     def of(self, keep: Bools) -> "Examples":
         """Those that `keep` (N,) says."""
         return Examples(
-            seen=self.seen[keep], done=self.done[keep], weight=self.weight[keep], person=self.person[keep]
+            seen=self.seen[keep],
+            done=self.done[keep],
+            weight=self.weight[keep],
+            stands=self.stands[keep],
+            person=self.person[keep],
         )
 
 
@@ -83,10 +100,10 @@ def _winner(
     found: dict[str, Combination] = {"logistic": _logistic(fit, done, strength)}
     if done.sum() >= TREES_NEED and asked.any():
         found["trees"] = _trees(fit, check, number, seed)
-    losses = {name: _loss(model.log_odds(check.seen), asked, check.weight) for name, model in found.items()}
+    losses = {name: _loss(model.log_odds(check.seen), asked, check.stands) for name, model in found.items()}
     winner = min(losses, key=lambda name: losses[name])
-    rate = np.average(done, weights=fit.weight)
-    losses["constant"] = _loss(np.full(len(asked), _log_odds(float(rate))), asked, check.weight)
+    rate = np.average(done, weights=fit.stands)
+    losses["constant"] = _loss(np.full(len(asked), _log_odds(float(rate))), asked, check.stands)
     return found[winner], Contest(kind=kind, log_loss=losses, winner=winner)
 
 
@@ -109,7 +126,11 @@ def _logistic(fit: Examples, done: Bools, strength: float) -> Logistic:
         odds = np.log(0.5 / (len(done) + 0.5)) if not done.any() else 10.0
         return Logistic(center=center, scale=scale, weights=np.append(np.zeros(len(center)), odds))
     model = LogisticRegression(C=strength, max_iter=300)
-    model.fit((fit.seen - center) / scale, done, sample_weight=fit.weight / fit.weight.mean())
+    some = np.arange(0, len(done), max(len(done) // ENOUGH, 1))  # its 40 weights need no more
+    if done[some].min() == done[some].max():
+        some = np.arange(len(done))
+    unit, weight = (fit.seen[some] - center) / scale, fit.weight[some]
+    model.fit(unit, done[some], sample_weight=weight / weight.mean())
     weights = np.append(model.coef_[0], model.intercept_[0])
     return Logistic(center=center, scale=scale, weights=weights)
 
@@ -130,20 +151,21 @@ def _trees(fit: Examples, check: Examples, number: int, seed: int) -> Trees:
     )
     raw = booster.predict(check.seen, raw_score=True, num_iteration=booster.best_iteration)
     line = LogisticRegression(C=1e6)
-    line.fit(np.asarray(raw)[:, None], check.done[:, number], sample_weight=check.weight)
-    return Trees(onnx_of(booster), max(float(line.coef_[0, 0]), 1e-3), float(line.intercept_[0]))
+    line.fit(np.asarray(raw)[:, None], check.done[:, number], sample_weight=check.stands)
+    return Trees(onnx_of(booster), np.array([max(float(line.coef_[0, 0]), 1e-3), line.intercept_[0]]))
 
 
-def onnx_of(booster: object) -> bytes:
+def onnx_of(booster: Any) -> bytes:
     """A LightGBM model's raw sum as an ONNX graph over float32 features."""
+    import lightgbm
     from onnxmltools import convert_lightgbm
     from onnxmltools.convert.common.data_types import FloatTensorType
 
-    wide = FloatTensorType([None, booster.num_feature()])  # type: ignore[attr-defined]
-    text = booster.model_to_string(num_iteration=booster.best_iteration or None)  # type: ignore[attr-defined]
-    import lightgbm
-
-    # as a regression the converter adds no sigmoid: what comes out is the sum over the trees
-    plain = lightgbm.Booster(model_str=text.replace("objective=binary sigmoid:1", "objective=regression"))
-    graph = convert_lightgbm(plain, initial_types=[("features", wide)], target_opset=15)
+    text = booster.model_to_string(num_iteration=booster.best_iteration or None)
+    # told to be a regression, the converter adds neither a sigmoid nor labels
+    text = text.replace("objective=binary sigmoid:1", "objective=regression")
+    text = text.replace("[objective: binary]", "[objective: regression]")
+    model = lightgbm.Booster(model_str=text)
+    wide = FloatTensorType([None, model.num_feature()])
+    graph = convert_lightgbm(model, initial_types=[("features", wide)], target_opset=15)
     return bytes(graph.SerializeToString())

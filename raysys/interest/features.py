@@ -28,7 +28,7 @@ FEATURES = (
     "own_gap",
     "own_due",
     "own_never",
-    "gap_ratio",
+    "item_due",
     "leaf_slow",
     "leaf_share",
     "own_in_leaf",
@@ -76,6 +76,8 @@ class UserView:
     """(I,) index of an item in the own rows; P, a row of nothing, if it is not among them."""
     own: Floats
     """(P + 1, 6): bought, touched, slow, fast, first_ms, last_ms."""
+    faded: Floats
+    """(P,) the slow counts as they stand now."""
     groups: tuple[Floats, ...]
     """For each of PLACES: (groups, 4) faded slow count, days bought or touched, first_ms, last_ms."""
     scores: Floats
@@ -115,6 +117,7 @@ def user_view(
         shelf=shelf,
         place=place,
         own=own,
+        faded=faded,
         groups=tuple(
             _by_group(own[:-1], faded, code[rows], groups)
             for code, groups in zip(shelf.codes, shelf.sizes, strict=True)
@@ -196,7 +199,7 @@ def _own_features(view: UserView, rows: Ints, now_ms: int, found: Floats) -> Flo
         np.log1p(gap),
         due(since, gap, never),
         never,
-        np.where(never, 0.0, np.log((since + 1.0) / (item_gap + 1.0))),
+        due(since, item_gap, never),
     )
     for number, column in enumerate(columns):
         found[:, number] = column

@@ -16,10 +16,14 @@ from raysys.interest.interactions import Interactions, popularity
 from raysys.interest.partners import Neighbors, co_visits, item_knn
 from raysys.interest.recall import SIZES, RecallSizes, recall
 from raysys.interest.scorer import InterestScorer
-from raysys.interest.shelf import Sales
+from raysys.interest.shelf import LEAF, Sales
 from raysys.interest.source import NetworkSource
-from raysys.types import DAY_MS, Bools, Floats, Ints
+from raysys.types import DAY_MS, Floats, Ints
 
+UNSEEN = 0.25
+"""Weight in fitting of an item that was not recalled: few of them will ever be near the top."""
+NEWCOMERS = 700
+"""About so many people are also asked about as if they had come but lately."""
 LATEST = (0, 1, 2, 4, 8, 16, 32)
 """How many of a person's latest interactions a made newcomer keeps."""
 
@@ -33,9 +37,15 @@ class InterestConfig:
     horizon_days: float = 7.0
     """A probability is that of the deed within so many days."""
     half_life_days: float = 112.0
-    recalled: int = 200
+    recalled: int = 250
     """Items drawn for each person from those recalled and not chosen."""
-    others: int = 100
+    near: int = 40
+    """Items drawn for each person from the leaves they buy from, not recalled."""
+    asked: int = 6
+    """Leaves of the category, of those chosen from, that a person is taken to have asked for."""
+    answers: int = 40
+    """Items drawn from each of them that were not chosen."""
+    others: int = 40
     """Items drawn for each person from the rest of the catalog."""
     strength: float = 1.0
     """Inverse of the ridge penalty of the logistic combination."""
@@ -45,7 +55,7 @@ class InterestConfig:
     def __post_init__(self) -> None:
         if self.primary not in self.kinds:
             raise ConfigError(f"primary is {self.primary!r}, must be one of kinds {self.kinds}")
-        for name in ("horizon_days", "half_life_days", "recalled", "others", "strength"):
+        for name in ("horizon_days", "half_life_days", "recalled", "near", "others", "strength"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, must be above 0")
 
@@ -87,11 +97,11 @@ def fit_interest(
         )
     network = None if encoder is None else NetworkSource.of(encoder, catalog)
     early = _untrained(before, catalog, cut, config, network)
-    combinations, contests = combine(
-        _examples(before, after, early, cut, config), config.kinds, config.strength, config.seed
-    )
+    offered, asked = _examples(before, after, early, cut, config)
+    combinations, contests = combine(offered, config.kinds, config.strength, config.seed)
+    answers, more = combine(asked, tuple(f"{k} if asked" for k in config.kinds), config.strength, config.seed)
     late = _untrained(events, catalog, int(events.time_ms[-1]) + 1, config, network)
-    return Fitted(replace(late, combinations=combinations), contests)
+    return Fitted(replace(late, combinations=combinations, answers=answers), (*contests, *more))
 
 
 def _untrained(
@@ -106,6 +116,7 @@ def _untrained(
         partners=learn_partners(events, catalog, now_ms, config),
         sales=Sales.of(events, len(catalog), now_ms),
         combinations=(),
+        answers=(),
         network=network,
         sizes=config.sizes,
     ).with_items(counted)
@@ -123,37 +134,53 @@ def learn_partners(events: Interactions, catalog: Catalog, now_ms: int, config: 
 
 def _examples(
     before: Interactions, after: Interactions, scorer: InterestScorer, cut: int, config: InterestConfig
-) -> Examples:
-    """What everybody known before the cut did after it, and some of what they did not."""
+) -> tuple[Examples, Examples]:
+    """What everybody known before the cut did after it, and some of what they did not.
+
+    First as if all had been offered to them, then as if they had asked for a leaf.
+    """
     rng = np.random.default_rng(config.seed)
-    assert scorer.shelf is not None
-    size = len(scorer.shelf)
     done = {kind: _by_user(after.where(after.kind == KINDS.index(kind))) for kind in config.kinds}
-    seen: list[Floats] = []
-    labels: list[Bools] = []
-    weights: list[Floats] = []
-    people: list[Ints] = []
-    for user, habits in _asked(before, rng):
-        chosen = [done[kind].get(user, np.zeros(0, np.int64)) for kind in config.kinds]
+    nothing = np.zeros(0, np.int64)
+    parts: dict[bool, list[Examples]] = {False: [], True: []}
+    for user, habits in _known_and_newcomers(before, rng):
+        chosen = [done[kind].get(user, nothing) for kind in config.kinds]
+        anything = np.unique(np.concatenate(chosen))
         view = scorer.view_of(habits, cut)
-        rows, weight = _drawn(view, np.unique(np.concatenate(chosen)), size, config, rng)
-        seen.append(features(view, rows, cut))
-        labels.append(np.stack([np.isin(rows, mine) for mine in chosen], axis=1))
-        weights.append(weight)
-        people.append(np.full(len(rows), user))
-    if not any(label.any() for label in labels):
+        drawn = [(False, *_drawn(view, anything, config, rng))]
+        drawn += [(True, *answers) for answers in _answers(view, anything, config, rng)]
+        for asked, rows, weight, each in drawn:
+            parts[asked].append(
+                Examples(
+                    seen=features(view, rows, cut),
+                    done=np.stack([np.isin(rows, mine) for mine in chosen], axis=1),
+                    weight=weight,
+                    stands=each,
+                    person=np.full(len(rows), user),
+                )
+            )
+    if not parts[True]:
         raise DataError(
             f"nobody known before did any of {config.kinds} in the last {config.horizon_days} days"
         )
-    return Examples(
-        seen=np.concatenate(seen),
-        done=np.concatenate(labels),
-        weight=np.concatenate(weights),
-        person=np.concatenate(people),
-    )
+    return Examples.joined(parts[False]), Examples.joined(parts[True])
 
 
-def _asked(before: Interactions, rng: np.random.Generator) -> Iterator[tuple[int, Habits]]:
+def _answers(
+    view: UserView, chosen: Ints, config: InterestConfig, rng: np.random.Generator
+) -> Iterator[tuple[Ints, Floats, Floats]]:
+    """For some leaves that something was chosen from: its items, as if they had been asked for."""
+    leaf = view.shelf.codes[LEAF]
+    leaves = np.unique(leaf[chosen])
+    for code in rng.permutation(leaves)[: config.asked].tolist():
+        inside = np.flatnonzero(leaf == code)
+        mine = np.isin(inside, chosen)
+        other, each = _some(inside[~mine], config.answers, rng)
+        stands = np.concatenate([np.ones(int(mine.sum())), each])
+        yield np.concatenate([inside[mine], other]), stands, stands
+
+
+def _known_and_newcomers(before: Interactions, rng: np.random.Generator) -> Iterator[tuple[int, Habits]]:
     """Everybody as they are known, and as if they had come but lately: so that newcomers are answered too."""
     known = habits_of(before)
     order = np.argsort(before.user, kind="stable")
@@ -163,25 +190,43 @@ def _asked(before: Interactions, rng: np.random.Generator) -> Iterator[tuple[int
     latest = dict(zip(users.tolist(), rng.choice(LATEST, len(users)).tolist(), strict=True))
     few = np.array([latest[user] for user in users.tolist()])[np.searchsorted(users, before.user)]
     newcomers = habits_of(before.where(from_end <= few))
-    for user in users.tolist():
+    for number, user in enumerate(users.tolist()):
         yield user, known[user]
-        yield user, newcomers.get(user, NOBODY)
+        if number % max(len(users) // NEWCOMERS, 1) == 0:
+            yield user, newcomers.get(user, NOBODY)
 
 
 def _drawn(
-    view: UserView, chosen: Ints, size: int, config: InterestConfig, rng: np.random.Generator
-) -> tuple[Ints, Floats]:
-    """Rows of all that was chosen and of some that was not, with what each stands for."""
-    kind = np.zeros(size, np.int64)
-    kind[recall(view, config.sizes)] = 1
-    kind[chosen] = 2
-    rows, weights = [chosen], [np.ones(len(chosen))]
-    for stratum, most in ((1, config.recalled), (0, config.others)):
-        there = np.flatnonzero(kind == stratum)
-        drawn = rng.choice(there, min(most, len(there)), replace=False)
+    view: UserView, chosen: Ints, config: InterestConfig, rng: np.random.Generator
+) -> tuple[Ints, Floats, Floats]:
+    """Rows of all that was recalled and chosen, and of some of everything else.
+
+    What nobody recalled is drawn without a look at what was chosen, so that within each stratum
+    the odds are what they are; each stratum then counts for the attention that it gets in rankings.
+
+    Returns:
+        rows: (n,)
+        weight: (n,) in fitting.
+        stands: (n,) for how many items each stands.
+    """
+    stratum = np.zeros(len(view.place), np.int64)
+    stratum[view.shelf.near(view.groups)] = 1
+    stratum[recall(view, config.sizes)] = 2
+    recalled_and_chosen = chosen[stratum[chosen] == 2]
+    stratum[recalled_and_chosen] = 3
+    rows, weights, stands = [], [], []
+    for number, most in enumerate((config.others, config.near, config.recalled, len(view.place))):
+        drawn, each = _some(np.flatnonzero(stratum == number), most, rng)
         rows.append(drawn)
-        weights.append(np.full(len(drawn), len(there) / max(len(drawn), 1)))
-    return np.concatenate(rows), np.concatenate(weights)
+        stands.append(each)
+        weights.append(np.full(len(drawn), 1.0 if number >= 2 else UNSEEN))
+    return np.concatenate(rows), np.concatenate(weights), np.concatenate(stands)
+
+
+def _some(there: Ints, most: int, rng: np.random.Generator) -> tuple[Ints, Floats]:
+    """At most `most` of the rows `there` (n,), and for how many each stands."""
+    drawn = rng.choice(there, min(most, len(there)), replace=False)
+    return drawn, np.full(len(drawn), len(there) / max(len(drawn), 1))
 
 
 def _by_user(events: Interactions) -> Mapping[int, Ints]:

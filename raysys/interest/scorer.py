@@ -36,7 +36,9 @@ class InterestScorer:
     partners: Partners
     sales: Sales
     combinations: tuple[Combination, ...]
-    """(E,)"""
+    """(E,) for items that are offered."""
+    answers: tuple[Combination, ...]
+    """(E,) for items that answer a question: a person who asks for tea will have one of the teas."""
     network: NetworkSource | None = None
     sizes: RecallSizes = SIZES
     shelf: Shelf | None = None
@@ -64,8 +66,11 @@ class InterestScorer:
             raise DataError("this scorer has no items yet; call with_items(catalog) first")
         return user_view(habits, self.shelf, self.partners, self.network, now_ms)
 
-    def probs(self, view: UserView, rows: Ints, now_ms: int) -> Floats:
+    def probs(self, view: UserView, rows: Ints, now_ms: int, *, asked: bool = False) -> Floats:
         """Probabilities (C, E) float32 of each kind; NaN where the row is -1.
+
+        Args:
+            asked: whether the person asks for such items right now, in words.
 
         Raises:
             PartError: the trees or the network failed.
@@ -74,7 +79,7 @@ class InterestScorer:
         known = rows >= 0
         if known.any():
             seen = features(view, rows[known], now_ms)
-            for number, combination in enumerate(self.combinations):
+            for number, combination in enumerate(self.answers if asked else self.combinations):
                 log_odds = np.clip(combination.log_odds(seen), -50.0, 50.0)
                 found[known, number] = 1.0 / (1.0 + np.exp(-log_odds))
         return found
@@ -129,6 +134,8 @@ class InterestScorer:
         self.sales.save(folder)
         for kind, combination in zip(self.kinds, self.combinations, strict=True):
             combination.save(folder, kind)
+        for kind, combination in zip(self.kinds, self.answers, strict=True):
+            combination.save(folder, f"{kind}.answer")
         if self.network is not None:
             self.network.save(folder / NETWORK)
             np.save(folder / "item_vectors.npy", self.network.vectors, allow_pickle=False)
@@ -156,6 +163,7 @@ class InterestScorer:
             partners=partners,
             sales=Sales.load(folder),
             combinations=tuple(load_combination(folder, kind) for kind in head["kinds"]),
+            answers=tuple(load_combination(folder, f"{kind}.answer") for kind in head["kinds"]),
             network=network,
             sizes=RecallSizes(**head["sizes"]),
         )

@@ -1,5 +1,6 @@
 """What is known of every item whoever asks: where it stands, how it sells, how often it is needed again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -8,7 +9,7 @@ import numpy as np
 
 from raysys.catalog import Catalog
 from raysys.interest.interactions import Interactions, popularity
-from raysys.types import DAY_MS, Floats, Ints
+from raysys.types import DAY_MS, Bools, Floats, Ints
 
 PLACES = ("top", "parent", "leaf", "brand", "leaf_brand")
 """Groups an item belongs to: ends of its category path, its brand, and its brand within the leaf."""
@@ -102,6 +103,10 @@ class Shelf:
 
     def __len__(self) -> int:
         return len(self.facts)
+
+    def near(self, groups: Sequence[Floats]) -> Bools:
+        """(I,) whether a person with `groups` (see `UserView`) has taken something of an item's leaf."""
+        return np.asarray(groups[LEAF][self.codes[LEAF], 1] > 0)
 
 
 FACTS = ("popularity", "recent", "trend", "share_in_leaf", "again", "item_gap", "price", "price_ratio")

@@ -48,7 +48,8 @@ def _interest(asker: Asker, query: Query, pool: Pool, vector: Floats | None) -> 
     if interest is None or view is None:
         return {}
     kind = interest.kinds.index(interest.primary)
-    prob = interest.probs(view, rows, query.time_ms)[:, kind].astype(np.float64)
+    asked = bool(query.text.strip())
+    prob = interest.probs(view, rows, query.time_ms, asked=asked)[:, kind].astype(np.float64)
     kept = catalog.take("margin", rows) * catalog.take("price_micros", rows) / MICROS
     known = rows >= 0
     return {

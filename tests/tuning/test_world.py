@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raysys.behavior.world import START_MS, World
+from raysys.behavior.world import CATEGORIES, START_MS, World
 from raysys.events import Interaction
 from raysys.ranker import Ranker
 from raysys.state.memory import MemoryStore
@@ -65,19 +65,23 @@ def test_a_feed_is_personal_and_a_strangers_is_what_is_popular(ranker: Ranker) -
     assert len(ranker.feed(ask("nobody", surface="feed")).items) == 10
 
 
-def test_a_purchase_lifts_the_item_in_the_very_next_answer(path: Path) -> None:
+def test_a_purchase_lifts_its_category_in_the_very_next_answer(path: Path) -> None:
+    """In this world a purchase tells of a taste; that the very item is bought again it does not."""
     store = MemoryStore()
     ranker = Ranker.load(path, store)
-    candidates = Candidates.of([WORLD.item_id(item) for item in range(30)])
+    candidates = Candidates.of([WORLD.item_id(item) for item in range(32)])
     bought = WORLD.item_id(7)
 
-    def score() -> float:
-        items = ranker.rank(ask("user00001", length=30), candidates).items
-        return {item.item_id: item.score for item in items}[bought]
+    def lead() -> float:
+        """By how much the purchase's category is ahead of all others."""
+        items = ranker.rank(ask("user00001", length=32), candidates).items
+        inside = WORLD.items_of([item.item_id for item in items]) % len(CATEGORIES) == 7
+        scores = np.array([item.score for item in items])
+        return float(scores[inside].mean() - scores[~inside].mean())
 
-    before = score()
+    before = lead()
     store.append([Interaction(kind="purchase", item_id=bought, user_id="user00001", time_ms=NOW - 1)], NOW)
-    assert score() > before
+    assert lead() > before + 0.5
 
 
 def test_no_user_id_is_in_the_bundle(path: Path) -> None:
