@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from raysys.behavior.choice import fit_choice
-from raysys.behavior.fidelity import fidelity
+from raysys.behavior.fidelity import Check, fidelity
 from raysys.behavior.leave import Leave
 from raysys.behavior.response import Behavior
 from raysys.behavior.reward import Reward
@@ -21,6 +21,7 @@ from raysys.config import read_settings, read_toml
 from raysys.errors import ConfigError
 from raysys.policy.export import learned_policy
 from raysys.policy.learn import (
+    HeadRoom,
     as_served,
     compare,
     constant,
@@ -34,8 +35,10 @@ from raysys.policy.learn import (
 from raysys.policy.scorer import Policy
 from raysys.policy.segments import segments_of
 from raysys.signals import SIGNALS
+from raysys.surfaces.order import spreads
 from raysys.types import SURFACES, Floats
 from tuning.judging import (
+    Judged,
     against_hand_set,
     chosen,
     judge,
@@ -47,7 +50,7 @@ from tuning.judging import (
     verdict,
 )
 from tuning.learning import LearningConfig, learn
-from tuning.profiles import ProfileSettings, make_bank
+from tuning.profiles import Bank, ProfileSettings, make_bank
 from tuning.situations import SituationSettings
 from tuning.stand_in import MarginSettings
 from tuning.trials import start_ray
@@ -111,20 +114,78 @@ class Tuned:
     learned: Policy
     """What RLlib learned, released or not."""
     report: dict[str, Any]
+    """Plain values; `spread` is what `Settings.spread` of the bundle must be, for the dial."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """Everything that was found on the way to a policy."""
+
+    start: Simulator
+    """The people that are learned from, shown rankings of the hand-set profile."""
+    unseen: Simulator
+    """The people held out, shown rankings of the bank."""
+    checks: Sequence[Check]
+    bank: Bank
+    room: HeadRoom
+    learned: Policy
+    curve: Sequence[Mapping[str, float]]
+    judged: Sequence[Judged]
+
+    @property
+    def better(self) -> bool:
+        """Whether the gain over the best constant profile is above zero with 95 %."""
+        return self.judged[0].comparison.gain.low > 0.0
+
+    def report(self, policy: Policy, settings: PolicySettings) -> dict[str, Any]:
+        """Plain values for the demo's report and the bundle's manifest."""
+        here, bank = self.unseen.situations, self.bank
+        return {
+            "fidelity": [check.row() for check in self.checks],
+            "assumptions": self.start.behavior.assumptions(),
+            "bank": {name: weights.tolist() for name, weights in zip(bank.names, bank.weights, strict=True)},
+            "searches": [{"name": found.name, "curve": found.curve} for found in bank.searches],
+            "hand_set": plain(against_hand_set(self.unseen, self.start.weights[0], settings.chances)),
+            "head_room": plain(self.room.whole),
+            "head_room_by_segment": room_rows(self.room, bank),
+            "algorithm": settings.learning.algorithm,
+            "curve": self.curve,
+            "judged": [{"name": row.name, **plain(row.comparison)} for row in self.judged],
+            "chosen": chosen(self.learned, bank.names, here, self.room.segments),
+            "temperature": policy.temperature,
+            "spread": spreads(policy.weights, here.signals[here.present]),
+            "better": self.better,
+            "released": "learned" if policy is self.learned else "constant",
+            "policy_id": policy.id,
+        }
 
 
 def tune_policy(situations: Situations, settings: PolicySettings, out: Path) -> Tuned:
     """Learn a policy, judge it on people held out, write it to `out`/policy, and say everything on the way.
 
-    `out` must not hold a policy yet. The report is also in `out`/report.json.
+    The report is also in `out`/report.json.
 
     Raises:
-        FileExistsError: `out` holds a policy.
+        ConfigError: `out` holds a policy already.
     """
     if (out / "policy").exists():
-        raise FileExistsError(f"{out / 'policy'} holds a policy already; name another folder")
+        raise ConfigError(f"{out / 'policy'} holds a policy already; name another folder")
     out.mkdir(parents=True, exist_ok=True)
     start_ray(settings.cpus)
+    study = _study(situations, settings, out)
+    keep = study.better or not settings.only_if_better
+    print(verdict(study.better, keep))
+    learned = study.learned
+    constant_one = Policy.constant(SIGNALS, learned.weights[0], learned.temperature)
+    policy = learned if keep else constant_one
+    policy.save(out / "policy")
+    report = study.report(policy, settings)
+    (out / "report.json").write_text(json.dumps(report, indent=1))
+    return Tuned(policy=policy, learned=learned, report=report)
+
+
+def _study(situations: Situations, settings: PolicySettings, out: Path) -> Study:
+    """Fit behavior, search the bank, look for head-room, learn, judge; print each as it is known."""
     train, held_out = situations.split(1.0 - settings.held_out, settings.seed)
     start = _fitted(train, settings)
     checks = fidelity(start.behavior, train, held_out)
@@ -142,30 +203,16 @@ def tune_policy(situations: Situations, settings: PolicySettings, out: Path) -> 
     learned = replace(learned, temperature=_temperature(held_out, served, settings))
     judged = judge(learned, unseen, settings.seed, settings.chances)
     print_judged(judged)
-    better = judged[0].comparison.gain.low > 0.0
-    keep = better or not settings.only_if_better
-    print(verdict(better, keep))
-    policy = learned if keep else Policy.constant(SIGNALS, bank.weights[0], learned.temperature)
-    policy.save(out / "policy")
-    report = {
-        "fidelity": [check.row() for check in checks],
-        "assumptions": start.behavior.assumptions(),
-        "bank": {name: weights.tolist() for name, weights in zip(bank.names, bank.weights, strict=True)},
-        "searches": [{"name": found.name, "curve": found.curve} for found in bank.searches],
-        "hand_set": plain(against_hand_set(unseen, start.weights[0], settings.chances)),
-        "head_room": plain(room.whole),
-        "head_room_by_segment": room_rows(room, bank),
-        "algorithm": settings.learning.algorithm,
-        "curve": curve,
-        "judged": [{"name": row.name, **plain(row.comparison)} for row in judged],
-        "chosen": chosen(learned, bank.names, held_out, segments),
-        "temperature": policy.temperature,
-        "better": better,
-        "released": "learned" if keep else "constant",
-        "policy_id": policy.id,
-    }
-    (out / "report.json").write_text(json.dumps(report, indent=1))
-    return Tuned(policy=policy, learned=learned, report=report)
+    return Study(
+        start=start,
+        unseen=unseen,
+        checks=checks,
+        bank=bank,
+        room=room,
+        learned=learned,
+        curve=curve,
+        judged=judged,
+    )
 
 
 def _fitted(train: Situations, settings: PolicySettings) -> Simulator:

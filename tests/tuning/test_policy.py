@@ -106,8 +106,8 @@ def test_a_policy_is_found_where_one_is_to_be_found(ray_here: None, tmp_path: Pa
     assert report["better"], report["judged"][0]
     saved = Policy.load(tmp_path / "out" / "policy")
     assert saved.id == tuned.policy.id == report["policy_id"]
-    assert len(saved.weights) == len(report["bank"])
-    with pytest.raises(FileExistsError):
+    assert len(saved.weights) == len(report["bank"]) == len(report["spread"])
+    with pytest.raises(ConfigError, match="holds a policy already"):
         tune_policy(situations, small(), tmp_path / "out")
 
 
