@@ -64,8 +64,14 @@ def package_folder() -> Path:
     return Path(spec.submodule_search_locations[0]) / "data"
 
 
-def events(out: Path, settings: JourneySettings | None = None, folder: Path | None = None) -> dict[str, Any]:
-    """Write `interactions.parquet` and `items.parquet` in the event contract; what was kept, as counts."""
+def events(
+    out: Path, settings: JourneySettings | None = None, folder: Path | None = None, *, later_ms: int = 0
+) -> dict[str, Any]:
+    """Write `interactions.parquet` and `items.parquet` in the event contract; what was kept, as counts.
+
+    Args:
+        later_ms: how much later than in the data everything is to happen.
+    """
     settings, folder = settings or JourneySettings(), folder or package_folder()
     products = _products(folder)
     lines = _lines(folder, products, settings)
@@ -75,7 +81,7 @@ def events(out: Path, settings: JourneySettings | None = None, folder: Path | No
     listed = popular.filter(pl.col("n") >= settings.min_households)["product_id"]
     kept = bought.filter(pl.col("product_id").is_in(listed.implode()))
     out.mkdir(parents=True, exist_ok=True)
-    _interactions(kept).write_parquet(out / "interactions.parquet")
+    _interactions(kept, later_ms).write_parquet(out / "interactions.parquet")
     _items(products, listed, lines).write_parquet(out / "items.parquet")
     return {
         "households": kept["household_id"].n_unique(),
@@ -135,13 +141,13 @@ def _lines(folder: Path, products: pl.DataFrame, settings: JourneySettings) -> p
     return lines.filter(pl.col("household_id").is_in(chosen.implode()))
 
 
-def _interactions(bought: pl.DataFrame) -> pl.DataFrame:
+def _interactions(bought: pl.DataFrame, later_ms: int) -> pl.DataFrame:
     return bought.sort("time_ms", "household_id", "product_id").select(
         type=pl.lit("interaction"),
         kind=pl.lit("purchase"),
         user_id=pl.col("household_id").cast(pl.String),
         item_id=pl.col("product_id").cast(pl.String),
-        time_ms=pl.col("time_ms"),
+        time_ms=pl.col("time_ms") + later_ms,
     )
 
 

@@ -18,10 +18,10 @@ RARE = 0.25
 """Least scale of a feature: all are of the order of 1, and what hardly varied must not count for much."""
 ENOUGH = 150_000
 """Examples that the logistic regression is fitted on, at most about."""
-ROUNDS, PATIENCE = 250, 20
+ROUNDS, PATIENCE = 500, 30
 TREES = {
     "objective": "binary",
-    "learning_rate": 0.1,
+    "learning_rate": 0.05,
     "num_leaves": 31,
     "min_data_in_leaf": 100,
     "lambda_l2": 10.0,

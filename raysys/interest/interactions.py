@@ -39,13 +39,13 @@ class Interactions:
     @classmethod
     def of(cls, data: "Dataset", catalog: Catalog) -> "Interactions":
         """What users did to items of the catalog, from a dataset."""
-        frame = data.interactions
+        frame = data.interactions.sort("time_ms", maintain_order=True)
         row = catalog.rows(frame["item"].to_list())
-        user = np.unique(frame["user"].fill_null("").to_numpy(), return_inverse=True)[1]
+        known = (row >= 0) & frame["user"].is_not_null().to_numpy()
+        user = np.unique(frame["user"].fill_null("").to_numpy()[known].astype(str), return_inverse=True)[1]
         kind = np.searchsorted(_SORTED, frame["kind"].to_numpy().astype(str))
-        known = row >= 0
         return cls(
-            user=user.astype(np.int64)[known],
+            user=user.astype(np.int64),
             row=row[known],
             kind=_BY_NAME[kind][known],
             time_ms=frame["time_ms"].to_numpy().astype(np.int64)[known],

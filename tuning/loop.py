@@ -1,0 +1,220 @@
+"""One turn of the loop: a dataset becomes a bundle, with everything that was measured on the way.
+
+Three windows of time, each judged by what came after it: the network and the behavior of people
+are judged before `tune_ms`, the policy is learned from [tune_ms, test_ms), and nothing from
+`test_ms` on is looked at before everything is fixed.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raysys.behavior.situations import Situations
+from raysys.bundle import Bundle
+from raysys.catalog import Catalog
+from raysys.config import read_settings, read_toml
+from raysys.dataset.build import Dataset
+from raysys.errors import DataError
+from raysys.events import AdUpdate, Kind
+from raysys.interest.encoder import UserEncoder
+from raysys.interest.fit import Fitted, InterestConfig, fit_interest
+from raysys.interest.interactions import Interactions, popularity
+from raysys.policy.scorer import Policy
+from raysys.relevance.scorer import RelevanceScorer
+from raysys.signals import SIGNALS, SignalConstants
+from raysys.surfaces.experts import Response
+from raysys.text.encoder import TextEncoder
+from raysys.text.keywords import QueryClasses
+from tuning.gate import Quality
+from tuning.interest import SearchSettings, tune_network
+from tuning.interest import Tuned as TunedNetwork
+from tuning.policy import HAND_SET, PolicySettings, tune_policy
+from tuning.policy import Tuned as TunedPolicy
+from tuning.quality import MODEL, TASKS, Table, measure
+from tuning.situations import gather
+from tuning.stand_in import kind as leaf_name
+
+SETTINGS = Path(__file__).with_name("settings.toml")
+POSITIVE: tuple[Kind, ...] = ("click", "cart", "purchase", "conversion")
+"""Kinds that a probability is learned for, if the data has enough of them."""
+ENOUGH = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopSettings:
+    """The table [loop]."""
+
+    horizon_days: float = 28.0
+    """A probability is that of the deed within so many days."""
+    half_life_days: float = 112.0
+    day_starts_h: int = 5
+    """Hour UTC at which a shopping day begins, for the quality of the first one."""
+    most_queries: int = 10
+    """Search queries measured for each user."""
+    network: SearchSettings = field(default_factory=SearchSettings)
+    policy: PolicySettings = field(default_factory=PolicySettings)
+
+    @classmethod
+    def read(cls, path: Path = SETTINGS) -> "LoopSettings":
+        """The settings of a TOML file."""
+        plain = read_settings(cls, read_toml(path).get("loop", {}))
+        return replace(plain, network=SearchSettings.read(path), policy=PolicySettings.read(path))
+
+    def interest(self, kinds: tuple[Kind, ...]) -> InterestConfig:
+        """How the interest model is fitted to data of these kinds; the last of them is the dearest."""
+        return InterestConfig(
+            kinds=kinds,
+            primary=kinds[-1],
+            horizon_days=self.horizon_days,
+            half_life_days=self.half_life_days,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What one turn made, and what it was measured by."""
+
+    bundle: Bundle
+    network: TunedNetwork
+    fitted: Fitted
+    quality: Table
+    policy: TunedPolicy
+
+    def qualities(self) -> list[Quality]:
+        """What the gate looks at: every task beside all simple systems."""
+        return qualities_of(self.quality)
+
+
+def qualities_of(table: Table) -> list[Quality]:
+    """The table's tasks as the gate reads them, with 95 % intervals."""
+    found = []
+    for task in TASKS:
+        if task in table.users:
+            mean, error = table.mean(task, MODEL)
+            spread = 1.96 * error if np.isfinite(error) else 0.0
+            others = {name: table.mean(task, name)[0] for name in table.systems(task) if name != MODEL}
+            found.append(
+                Quality(
+                    name=f"ndcg@10 {task}",
+                    value=mean,
+                    low=mean - spread,
+                    high=mean + spread,
+                    baselines=others,
+                )
+            )
+    return found
+
+
+def kinds_of(data: Dataset) -> tuple[Kind, ...]:
+    """The kinds worth a probability of their own, cheapest first.
+
+    Raises:
+        DataError: the data has none of them.
+    """
+    counts: Mapping[str, int] = dict(data.interactions["kind"].value_counts().iter_rows())
+    best = max((counts.get(kind, 0) for kind in POSITIVE), default=0)
+    kinds = tuple(kind for kind in POSITIVE if counts.get(kind, 0) >= min(ENOUGH, max(best, 1)))
+    if not kinds:
+        raise DataError(f"the data has {dict(counts)}, expected some of {POSITIVE}")
+    return kinds
+
+
+def turn(
+    data: Dataset,
+    catalog: Catalog,
+    windows: tuple[int, int, int],
+    out: Path,
+    settings: LoopSettings,
+    *,
+    encoder: TextEncoder | None = None,
+    ads: Sequence[AdUpdate] = (),
+    response: Response | None = None,
+) -> Turn:
+    """Learn everything from what happened before `test_ms`, and measure it on what came then.
+
+    Called again with the same data it goes on where it was stopped.
+
+    Args:
+        catalog: of the data's items, with their text vectors.
+        windows: `tune_ms`, `test_ms` and the end of the data.
+        out: folder of the searches and their curves.
+    """
+    tune_ms, test_ms, end_ms = windows
+    catalog, assumed = settings.policy.margins.assume(catalog)
+    if assumed:
+        print(f"assumed: the margins of {assumed} items, by brand (settings.toml, policy.margins)")
+    events = Interactions.of(data, catalog)
+    config = settings.interest(kinds_of(data))
+    say("1/4 the network: Tune searches its settings")
+    network = tune_network(events, catalog, out / "network", settings=settings.network, until_ms=tune_ms)
+    source = UserEncoder.load(network.network)
+    parts: dict[str, Any] = {
+        "relevance": RelevanceScorer.learn({catalog.text(row) for row in range(len(catalog))}),
+        "encoder": encoder,
+        "classes": QueryClasses.learn(queries_of(data, catalog)),
+        "response": response,
+    }
+    say("2/4 the interest model as of the tuning weeks, and situations to learn a policy in")
+    early = fit_interest(events.before(tune_ms), catalog, config, source)
+    draft = Bundle(
+        catalog=counted(catalog, events.before(tune_ms), tune_ms, config),
+        policy=Policy.constant(SIGNALS, HAND_SET, 0.1),
+        interest=early.scorer,
+        **parts,
+    )
+    pages = gather(data, draft, tune_ms, test_ms, settings.policy.situations, settings.policy.seed, ads)
+    constants = SignalConstants.measure(pages.raw())
+    say("3/4 the policy: behavior, profiles, head-room, RLlib")
+    policy = learn_policy(pages.situations(constants), settings.policy, out / "policy")
+    say("4/4 the interest model as of the test weeks, and its quality in them")
+    before = events.before(test_ms)
+    late = fit_interest(before, catalog, config, source)
+    truth = events.since(test_ms).before(end_ms)
+    day = settings.day_starts_h * 3_600_000
+    table = measure(
+        late.scorer, before, truth, test_ms, most_queries=settings.most_queries, day_starts_ms=day
+    )
+    bundle = replace(
+        draft,
+        catalog=counted(catalog, before, test_ms, config),
+        interest=late.scorer,
+        signals=constants,
+        policy=policy.policy,
+        settings=replace(draft.settings, spread=tuple(policy.report["spread"])),
+        manifest={"data": data.report, "policy": policy.report["released"], "network": network.ndcg},
+    )
+    return Turn(bundle=bundle, network=network, fitted=late, quality=table, policy=policy)
+
+
+def learn_policy(situations: Situations, settings: PolicySettings, out: Path) -> TunedPolicy:
+    """`tune_policy`, or what it left in `out`."""
+    if (out / "report.json").exists():
+        policy = Policy.load(out / "policy")
+        report = json.loads((out / "report.json").read_text())
+        return TunedPolicy(policy=policy, learned=policy, report=report)
+    shutil.rmtree(out / "policy", ignore_errors=True)
+    return tune_policy(situations, settings, out)
+
+
+def counted(catalog: Catalog, events: Interactions, now_ms: int, config: InterestConfig) -> Catalog:
+    """The catalog with its items counted as of `now_ms`."""
+    return replace(catalog, popularity=popularity(events, len(catalog), now_ms, config.half_life_days))
+
+
+def queries_of(data: Dataset, catalog: Catalog) -> list[str]:
+    """What people searched for; where the log has no queries, the leaves of what they took stand in."""
+    asked = [shown.query for shown in data.impressions if shown.query]
+    if asked:
+        return asked
+    rows = catalog.rows(data.interactions["item"].to_list())
+    return [leaf_name(catalog.categories[row]) for row in rows[rows >= 0].tolist()]
+
+
+def say(words: str) -> None:
+    """A heading between the steps."""
+    print(f"\n== {words}", flush=True)
