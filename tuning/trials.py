@@ -86,6 +86,7 @@ def run_search(
     trainable: Callable[..., None], search: Search, folder: Path, *, resources: Mapping[str, float]
 ) -> list[Trial]:
     """Run a search in `folder`, or go on with what was started there; finished trials are not repeated."""
+    folder = folder.resolve()  # Tune takes a relative path for a URI
     if tune.Tuner.can_restore(str(folder)):
         tuner = tune.Tuner.restore(
             str(folder),
