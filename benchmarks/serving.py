@@ -7,31 +7,25 @@ world: this measures the machine, not the quality of anything.
 
 import argparse
 import asyncio
-import http.client
 import json
 import os
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 
-from raysys.behavior.world import World
-from raysys.types import Floats
+from benchmarks.traffic import WORLD, Took, measured, pages, post_history, wait_for
 
 ROOT = Path(__file__).parents[1]
-WORLD = World(users=400, items=2_000)
-PEOPLE = 200
-NOW_MS = 1_703_000_000_000
 
 
 def free_port() -> int:
@@ -52,131 +46,6 @@ def settings(folder: Path) -> dict[str, str]:
     env["RAY_SERVE_HAPROXY_SERVER_STATE_BASE"] = str(folder)
     env["RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT"] = str(first + 10)
     return env | {"RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + 99)}
-
-
-def questions(candidates: int) -> list[bytes]:
-    """Bodies of /rank by known people with known candidates."""
-    rng = np.random.default_rng(candidates)
-    return [
-        json.dumps(
-            {
-                "user_id": f"u{rng.integers(PEOPLE)}",
-                "query_id": f"q{n}",
-                "query": "green tea",
-                "candidates": [
-                    {"item_id": f"item{row:05d}"}
-                    for row in rng.choice(WORLD.items, candidates, replace=False).tolist()
-                ],
-            }
-        ).encode()
-        for n in range(64)
-    ]
-
-
-def pages() -> dict[str, tuple[str, list[bytes]]]:
-    """What is asked, by name: a path and the bodies that take turns."""
-    who = [{"user_id": f"u{n}", "query_id": f"q{n}"} for n in range(64)]
-    place = {"placements": [{"placement_id": "top", "length": 3}]}
-    asked = {f"rank {size}": ("/rank", questions(size)) for size in (100, 300, 1_000)}
-    asked["feed"] = ("/feed", [json.dumps(w).encode() for w in who])
-    asked["ads"] = ("/ads/decide", [json.dumps({**w, **place}).encode() for w in who])
-    return asked
-
-
-def history() -> bytes:
-    """Events that make PEOPLE known, and two hundred ads."""
-    rng = np.random.default_rng(7)
-    events: list[dict[str, Any]] = []
-    for person in range(PEOPLE):
-        for step in range(40):
-            deed = {
-                "kind": ("click", "purchase")[step % 2],
-                "item_id": f"item{rng.integers(WORLD.items):05d}",
-            }
-            when = {"user_id": f"u{person}", "time_ms": NOW_MS - 3_600_000 * (40 - step)}
-            events.append({"type": "interaction", **deed, **when})
-    for n in range(200):
-        ad = {"ad_id": f"a{n}", "campaign_id": f"c{n % 20}", "advertiser_id": "v", "bid_for": "click"}
-        events.append({"type": "ad", **ad, "bid_micros": 50_000 + n, "item_id": f"item{n:05d}"})
-    return json.dumps(events).encode()
-
-
-@dataclass(frozen=True, slots=True)
-class Took:
-    """One way, one page, one concurrency."""
-
-    wall_ms: Floats
-    cpu_us: float
-    """Of all serving processes, per request."""
-
-    def row(self) -> dict[str, float]:
-        p50, p99 = np.percentile(self.wall_ms, [50, 99]).tolist()
-        return {"p50_ms": round(p50, 3), "p99_ms": round(p99, 3), "cpu_us": round(self.cpu_us)}
-
-
-def cpu_seconds(processes: list[psutil.Process]) -> float:
-    """User and system time of processes that may come and go."""
-    total = 0.0
-    for process in processes:
-        try:
-            times = process.cpu_times()
-            total += times.user + times.system
-        except psutil.Error:
-            continue
-    return total
-
-
-def drive(port: int, path: str, bodies: list[bytes], number: int, clients: int) -> Floats:
-    """Wall time in ms of `number` requests over `clients` keep-alive connections."""
-    took: list[list[float]] = [[] for _ in range(clients)]
-
-    def work(client: int) -> None:
-        line = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        for n in range(number // clients):
-            body = bodies[(n * clients + client) % len(bodies)]
-            started = time.perf_counter()
-            line.request("POST", path, body, {"content-type": "application/json"})
-            response = line.getresponse()
-            answer = response.read()
-            took[client].append((time.perf_counter() - started) * 1e3)
-            if response.status != 200 or b'"degraded":[]' not in answer:
-                raise SystemExit(f"{path}: {response.status} {answer[:300]!r}")
-
-    threads = [threading.Thread(target=work, args=(client,)) for client in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return np.array([ms for each in took for ms in each])
-
-
-def measured(
-    port: int, page: tuple[str, list[bytes]], number: int, clients: int, processes: list[psutil.Process]
-) -> Took:
-    drive(port, *page, max(64, number // 10), clients)
-    before = cpu_seconds(processes)
-    wall = drive(port, *page, number, clients)
-    return Took(wall, (cpu_seconds(processes) - before) / len(wall) * 1e6)
-
-
-def post_history(port: int) -> None:
-    line = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    line.request("POST", "/events", history())
-    if (answer := json.loads(line.getresponse().read()))["rejected"]:
-        raise SystemExit(f"the history was refused: {answer}")
-
-
-def wait_for(port: int) -> None:
-    for _ in range(600):
-        try:
-            line = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            line.request("GET", "/health")
-            if line.getresponse().status == 200:
-                return
-        except OSError:
-            pass
-        time.sleep(0.2)
-    raise SystemExit(f"nothing serves at port {port}")
 
 
 @contextmanager
@@ -229,37 +98,41 @@ def serving_processes() -> list[psutil.Process]:
     return found
 
 
-def in_process(bundle: Path, state: Path, asked: dict[str, Any], number: int) -> dict[str, Any]:
-    """The application called without a socket, one request at a time: CPU, and the mean of every stage."""
-    from prometheus_client import generate_latest
+def in_process(call: Any, page: tuple[str, list[bytes]], number: int) -> Took:
+    """The application called without a socket, one request at a time."""
+    path, bodies = page
 
-    told: dict[str, Any] = {}
-    for name, (path, bodies) in asked.items():
-        app, live = application(bundle, state)
-        call = caller(app)
+    async def work() -> Took:
+        for body in bodies:
+            await call(path, body)
+        wall, cpu = [], time.process_time()
+        for n in range(number):
+            started = time.perf_counter()
+            await call(path, bodies[n % len(bodies)])
+            wall.append((time.perf_counter() - started) * 1e3)
+        return Took(np.array(wall), (time.process_time() - cpu) / number * 1e6)
 
-        async def work(path: str = path, bodies: list[bytes] = bodies, call: Any = call) -> Took:
-            for body in bodies:
-                await call(path, body)
-            wall, cpu = [], time.process_time()
-            for n in range(number):
-                started = time.perf_counter()
-                await call(path, bodies[n % len(bodies)])
-                wall.append((time.perf_counter() - started) * 1e3)
-            return Took(np.array(wall), (time.process_time() - cpu) / number * 1e6)
+    return asyncio.run(work())
 
-        told[name] = asyncio.run(work()).row() | {"stages_us": stages(generate_latest(live.meters.registry))}
+
+def stage_times(live: Any) -> dict[str, tuple[float, float]]:
+    """Seconds and count of each stage so far."""
+    found: dict[str, dict[str, float]] = {"sum": {}, "count": {}}
+    for family in live.meters.registry.collect():
+        for sample in family.samples:
+            kind = sample.name.rpartition("_")[2]
+            if family.name == "raysys_stage_seconds" and kind in found:
+                found[kind][sample.labels["stage"]] = sample.value
+    return {name: (found["sum"][name], found["count"][name]) for name in found["sum"]}
+
+
+def stages_between(before: dict[str, Any], after: dict[str, Any]) -> dict[str, float]:
+    """Mean µs of each stage that went on between two `stage_times`."""
+    told = {}
+    for name, (seconds, count) in after.items():
+        if count > before[name][1]:
+            told[name] = round((seconds - before[name][0]) / (count - before[name][1]) * 1e6)
     return told
-
-
-def stages(page: bytes) -> dict[str, float]:
-    """Mean µs of each stage, from a page of metrics."""
-    sums: dict[str, dict[str, float]] = {"sum": {}, "count": {}}
-    for line in page.decode().splitlines():
-        for kind, values in sums.items():
-            if line.startswith(f"raysys_stage_seconds_{kind}{{"):
-                values[line.split('"')[1]] = float(line.rpartition(" ")[2])
-    return {name: round(sums["sum"][name] / n * 1e6, 1) for name, n in sums["count"].items() if n}
 
 
 def application(bundle: Path, state: Path) -> Any:
@@ -297,8 +170,8 @@ def caller(app: Any) -> Callable[[str, bytes], Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--number", type=int, default=2_000, help="requests of each kind")
-    parser.add_argument("--only", default="", help="uvicorn, haproxy or process")
+    parser.add_argument("--number", type=int, default=400, help="requests of each kind in a round")
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--uvicorn", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.uvicorn:
@@ -306,17 +179,19 @@ def main() -> None:
 
         port, bundle, state = given.uvicorn
         app, _ = application(Path(bundle), Path(state))
-        server.run(app, host="127.0.0.1", port=int(port), log_level="warning", access_log=False)
+        server.run(app, host="127.0.0.1", port=int(port), log_level="warning", timeout_keep_alive=75)
         return
     with tempfile.TemporaryDirectory(prefix="rb") as name:
         folder = Path(name)
         os.environ.update(settings(folder))
-        told = run(folder, given.number, given.only)
-    print(json.dumps(told, indent=1))
+        run(folder, given.number, given.rounds)
 
 
-def run(folder: Path, number: int, only: str) -> dict[str, Any]:
-    """Every way in turn, over one bundle and one state."""
+def run(folder: Path, number: int, rounds: int) -> list[dict[str, Any]]:
+    """Every page and concurrency in every way, one way after the other in each of several rounds.
+
+    Whatever else the machine does changes within minutes; neighbors in a round share it.
+    """
     from raysys.ads.scorer import ResponseScorer
     from tuning.world import world_bundle
 
@@ -324,23 +199,39 @@ def run(folder: Path, number: int, only: str) -> dict[str, Any]:
     encoder = ROOT / "var" / "encoder"
     made = world_bundle(WORLD, days=40, encoder=encoder if encoder.exists() else None)
     replace(made, response=ResponseScorer.constant()).save(bundle)
-    told: dict[str, Any] = {"number": number, "encoder": encoder.exists(), "load_before": os.getloadavg()}
-    for name, way in (("uvicorn", uvicorn), ("haproxy", haproxy)):
-        if only not in ("", name):
-            continue
-        with way(bundle, state) as (port, processes):
-            post_history(port)
-            told[name] = {
-                f"{page} x{clients}": measured(port, asked[page], number, clients, processes).row()
-                for page in asked
-                for clients in (1, 8)
-            }
-    if only == "process":
-        with uvicorn(bundle, state) as (port, _):
-            post_history(port)
-    if only in ("", "process"):
-        told["process"] = in_process(bundle, state, asked, number)
-    return told | {"load_after": os.getloadavg()}
+    told = []
+    with uvicorn(bundle, state) as bare, haproxy(bundle, state) as served:
+        post_history(bare[0])
+        app, live = application(bundle, state)
+        call = caller(app)
+        for page, clients in ((page, clients) for page in asked for clients in (1, 8)):
+            took: dict[str, list[Took]] = {}
+            before = stage_times(live)
+            for _ in range(rounds):
+                for name, (port, processes) in (("uvicorn", bare), ("haproxy", served)):
+                    found = measured(port, asked[page], number, clients, processes)
+                    took.setdefault(name, []).append(found)
+                if clients == 1:
+                    took.setdefault("process", []).append(in_process(call, asked[page], number))
+            row = {name: middle(rounds_) for name, rounds_ in took.items()}
+            row |= {"ratio": ratios(took)}
+            if clients == 1:
+                row["stages_us"] = stages_between(before, stage_times(live))
+            told.append({"page": page, "clients": clients, "load": os.getloadavg()[0], **row})
+            print(json.dumps(told[-1]), flush=True)
+    return told
+
+
+def middle(rounds: list[Took]) -> dict[str, float]:
+    """The median over rounds of each number."""
+    rows = [took.row() for took in rounds]
+    return {name: float(np.median([row[name] for row in rows])) for name in rows[0]}
+
+
+def ratios(took: dict[str, list[Took]]) -> dict[str, float]:
+    """HAProxy beside uvicorn: the median over rounds of the ratio within each."""
+    pairs = [(a.row(), b.row()) for a, b in zip(took["haproxy"], took["uvicorn"], strict=True)]
+    return {name: round(float(np.median([a[name] / b[name] for a, b in pairs])), 2) for name in pairs[0][0]}
 
 
 if __name__ == "__main__":
