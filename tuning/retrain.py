@@ -1,0 +1,154 @@
+"""The loop's second turn: live log and ranking records become the next bundle, if the gate lets it."""
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+
+from raysys.bundle import Bundle
+from raysys.catalog import Catalog
+from raysys.dataset.build import Dataset, build
+from raysys.dataset.logged import rewards_of
+from raysys.dataset.read import Read, of_events, together
+from raysys.errors import ConfigError, DataError
+from raysys.interest.fit import fit_interest
+from raysys.interest.interactions import Interactions
+from raysys.interest.scorer import InterestScorer
+from raysys.log import read_records
+from raysys.releases import current
+from raysys.state.open import open_store
+from tuning.demo import Demo
+from tuning.gate import Quality, Verdict, judge
+from tuning.loop import LoopSettings, counted, kinds_of, qualities_of, say
+from tuning.quality import MODEL, TASKS, Table, measure
+from tuning.release import policy_difference, release
+from tuning.stand_in import StandInEngine, kind
+from tuning.traffic import Shopper, a_day
+
+
+def simulate(demo: Demo, people: int) -> int:
+    """A simulated day through the running services; the moment it began."""
+    say("a simulated day of traffic")
+    data = Dataset.load(demo.dataset)
+    _, test_ms, _ = demo.windows()
+    catalog = Catalog.load(demo.folder / "catalog")
+    later = data.interactions.filter(
+        (pl.col("time_ms") >= test_ms)
+        & pl.col("user").str.starts_with("u:")
+        & pl.col("item").is_in(catalog.item_ids)
+    )
+    wants = later.group_by("user", maintain_order=True).agg(pl.col("item").unique(maintain_order=True))
+    shoppers = []
+    for user, items in wants.head(people).iter_rows():
+        leaves = dict.fromkeys(kind(catalog.categories[row]) for row in catalog.rows(items).tolist())
+        shoppers.append(
+            Shopper(user_id=user.removeprefix("u:"), wants=frozenset(items), searches=tuple(leaves))
+        )
+    begun = time.time_ns() // 1_000_000
+    day = a_day(shoppers, StandInEngine(catalog), catalog.item_ids, demo.port, seed=begun)
+    print(
+        f"{len(shoppers)} people, {day.pages} pages, {day.taken} items taken, {day.ads} ads shown,"
+        f" {day.events} events acknowledged, {day.pages / day.seconds:.0f} pages a second"
+    )
+    return begun
+
+
+def retrain(demo: Demo, since_ms: int, *, force: bool) -> Path | None:
+    """The next bundle from the live log; judged on what came since, then fitted on everything.
+
+    The network and the policy stay what they were: what people did since comes in through their
+    habits, the partners, and the combination.
+
+    Returns:
+        The released bundle, None if the gate refused.
+    """
+    say("the next bundle")
+    path = current(demo.bundles)
+    if path is None:
+        raise ConfigError(f"{demo.bundles} holds no released bundle; run `make demo` first")
+    released = Bundle.load(path)
+    read, data = _log(demo)
+    outcomes = rewards_of(read_records(demo.folder / "records"), read)
+    print(
+        f"{data.report['interactions']} interactions in the log; {len(outcomes.records)} rankings with an"
+        f" outcome, left out: {dict(outcomes.left_out)}"
+    )
+    catalog = released.catalog.updated(data.items)
+    events = Interactions.of(data, catalog)
+    interest = released.interest
+    if not isinstance(interest, InterestScorer):
+        raise ConfigError(f"{path.name} has no interest model of this version to start from")
+    config = LoopSettings.read().interest(kinds_of(data))
+    before, since = events.before(since_ms), events.since(since_ms)
+    if not len(since):
+        raise DataError("nothing happened since the last turn; there is nothing to judge a bundle by")
+    encoder = None if interest.network is None else interest.network.encoder
+    fresh = fit_interest(before, catalog, config, encoder)
+    new = measure(fresh.scorer, before, since, since_ms, most_queries=5)
+    old = measure(interest.with_items(catalog), before, since, since_ms, most_queries=5)
+    everything = fit_interest(events, catalog, config, encoder)
+    now_ms = int(events.time_ms[-1]) + 1
+    bundle = replace(
+        released,
+        catalog=counted(catalog, events, now_ms, config),
+        interest=everything.scorer,
+        manifest={"data": data.report, "after": released.id},
+    )
+    return _through_the_gate(demo, bundle, released, new, old, read, force=force)
+
+
+def _log(demo: Demo) -> tuple[Read, Dataset]:
+    """The live log as it was read, and as a dataset."""
+    store = open_store(demo.state)
+    try:
+        read = of_events(event for _, event in store.events())
+    finally:
+        store.close()
+    return read, build([together([read])])
+
+
+def _through_the_gate(
+    demo: Demo, bundle: Bundle, released: Bundle, new: Table, old: Table, read: Read, *, force: bool
+) -> Path | None:
+    difference = policy_difference(bundle, released, demo.folder / "records", read)
+    was = {f"ndcg@10 {task}": old.mean(task, MODEL)[0] for task in TASKS if task in old.users}
+    qualities: list[Quality] = qualities_of(new)
+    verdict: Verdict = judge(qualities, was, difference)
+    print(verdict.table())
+    return release(bundle, qualities, verdict, demo.bundles, force=force)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Turn the loop a second time."""
+    parser = argparse.ArgumentParser(prog="python -m tuning.retrain", description=__doc__)
+    parser.add_argument("--full", action="store_true", help="of the full demo")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--people", type=int, default=300, help="who come on the simulated day; 0 skips it")
+    parser.add_argument(
+        "--since-ms", type=int, help="judge on what happened from then on, if no day is simulated"
+    )
+    parser.add_argument("--force", action="store_true", help="release even if the gate refuses")
+    options = parser.parse_args(arguments)
+    demo = Demo(
+        folder=Path("var/demo-full" if options.full else "var/demo"), full=options.full, port=options.port
+    )
+    if options.people:
+        since_ms = simulate(demo, options.people)
+    elif options.since_ms is not None:
+        since_ms = options.since_ms
+    else:
+        parser.error("without a simulated day, name --since-ms")
+    path = retrain(demo, since_ms, force=options.force)
+    if path is None:
+        return 1
+    if demo.services.version() is not None:
+        demo.services.release(path)
+        print(f"{path.name} serves")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
