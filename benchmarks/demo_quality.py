@@ -1,0 +1,91 @@
+"""Held-out quality on Complete Journey: every system on the tasks of the demo's protocol.
+
+`python -m benchmarks.demo_quality` fits on weeks 1-48 (the combination on 45-48) and looks at weeks
+49-52 once. `--validate` stays before week 49: fits on weeks 1-44 and looks at 45-48; choices are made there.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from scipy.sparse import csr_array
+
+from benchmarks.document_network import DocumentNetwork
+from raysys.catalog import Catalog
+from raysys.dataset import complete_journey
+from raysys.dataset.read import read
+from raysys.interest.encoder import UserEncoder
+from raysys.interest.fit import fit_interest
+from raysys.interest.interactions import Interactions, decay
+from raysys.types import DAY_MS
+from tuning.dataset import make
+from tuning.interest import SearchSettings, tune_network
+from tuning.log import read_log
+from tuning.loop import LoopSettings
+from tuning.quality import Alternative, measure
+from tuning.story import print_quality
+
+DAYS = 28
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Fit, measure, print and write the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.demo_quality", description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("var/journey_full"))
+    parser.add_argument("--out", type=Path, default=Path("var/demo_quality"))
+    parser.add_argument("--encoder", type=Path, default=Path("var/encoder"))
+    parser.add_argument("--validate", action="store_true")
+    parser.add_argument("--no-network", action="store_true")
+    parser.add_argument("--no-document", action="store_true")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    if not (options.data / "report.json").exists():
+        source = options.data / "events"
+        print(complete_journey.events(source, complete_journey.JourneySettings()))
+        make(read([source]), options.data, 1)
+    tune_ms, test_ms = complete_journey.cuts_ms(complete_journey.package_folder())
+    now_ms = tune_ms if options.validate else test_ms
+    events, catalog = read_log(options.data, None if options.no_network else options.encoder)
+    encoder = None if options.no_network else _network(events, catalog, options.out, now_ms)
+    before = events.before(now_ms)
+    settings = LoopSettings.read()
+    begun = time.process_time()
+    config = replace(settings.interest(("purchase",)), seed=options.seed)
+    fitted = fit_interest(before, catalog, config, encoder)
+    print(f"fitted in {time.process_time() - begun:.0f} CPU seconds")
+    for contest in fitted.contests:
+        print(contest)
+    others: dict[str, Alternative] = {}
+    if not options.no_document:
+        others["document's network"] = _document(before, len(catalog), now_ms)
+    truth = events.since(now_ms).before(now_ms + DAYS * DAY_MS)
+    day = settings.day_starts_h * 3_600_000
+    table = measure(fitted.scorer, before, truth, now_ms, others, day_starts_ms=day)
+    print_quality(table)
+    options.out.mkdir(parents=True, exist_ok=True)
+    name = f"{'validation' if options.validate else 'test'}-{options.seed}.json"
+    (options.out / name).write_text(json.dumps({"rows": table.rows(), "coverage": table.coverage}, indent=1))
+
+
+def _network(events: Interactions, catalog: Catalog, out: Path, now_ms: int) -> UserEncoder:
+    """The best network of a search that ends before the combination's own four weeks."""
+    until_ms = now_ms - DAYS * DAY_MS
+    tuned = tune_network(
+        events, catalog, out / f"network-{now_ms}", settings=SearchSettings.read(), until_ms=until_ms
+    )
+    print(f"network alone on its validation days: NDCG@10 {tuned.ndcg:.4f}")
+    return UserEncoder.load(tuned.network)
+
+
+def _document(events: Interactions, items: int, now_ms: int) -> Alternative:
+    weight = decay(events.time_ms, now_ms, 112.0)
+    users = int(events.user.max()) + 1
+    network = DocumentNetwork(csr_array((weight, (events.user, events.row)), shape=(users, items)))
+    return lambda user, view: network.scores(user)
+
+
+if __name__ == "__main__":
+    main()
