@@ -1,4 +1,4 @@
-# Two commands to begin with: `make serve` and `make test`.
+# Two commands to begin with: `make demo` and `make test`.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +11,7 @@ export RAY_worker_register_timeout_seconds ?= 120
 
 LAYOUT ?= deployments/local.yaml
 
-.PHONY: test lint serve bench-serving stop clean
+.PHONY: demo bench-demo retrain clean-demo test lint serve bench-serving bench-quality stop clean
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -19,6 +19,18 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	$(BIN)/pip install -q -c constraints.txt torch==2.13.0
 	$(BIN)/pip install -q -c constraints.txt -e '.[serve,train,demo,test]'
 	touch $@
+
+demo: | $(VENV)/ready var/encoder  ## the whole loop on the demo's data; leaves every endpoint up at 127.0.0.1:8000
+	$(BIN)/python -m tuning.demo
+
+bench-demo: | $(VENV)/ready var/encoder  ## the same on all households: the run that claims refer to
+	$(BIN)/python -m tuning.demo --full
+
+retrain: | $(VENV)/ready  ## a simulated day through the endpoints, then the next bundle from the live log
+	$(BIN)/python -m tuning.retrain
+
+clean-demo:  ## forget what the demo made, so that it begins anew
+	rm -rf var/demo
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
@@ -39,6 +51,9 @@ serve: var/world/bundle  ## every endpoint at 127.0.0.1:8000; LAYOUT=deployments
 	@! curl -s -o /dev/null http://127.0.0.1:8000/ || { echo "port 8000 is taken; make stop first"; exit 1; }
 	@set -a; . deployments/serve.env; set +a; \
 	echo $$$$ > var/serve.pid; exec $(BIN)/serve run $(LAYOUT)
+
+bench-quality: | $(VENV)/ready var/encoder  ## the interest model beside every baseline, full data
+	$(BIN)/python -m benchmarks.demo_quality
 
 bench-serving: | $(VENV)/ready var/encoder  ## what a request costs, through HAProxy, uvicorn and in process
 	$(BIN)/python -m benchmarks.serving

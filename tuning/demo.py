@@ -58,7 +58,7 @@ class Demo:
     @property
     def services(self) -> Services:
         return Services(
-            folder=self.folder / "serve",
+            folder=self.folder / "deployments",
             state=self.state,
             records=self.folder / "records",
             pid_file=Path("var/serve.pid"),
