@@ -91,11 +91,21 @@ def note_on_ingress(environment: Mapping[str, str]) -> str | None:
     )
 
 
+def log_with_serve() -> None:
+    """Our lines go where Serve's own go, in the format of the YAML's `logging_config`."""
+    handlers = logging.getLogger("ray.serve").handlers
+    for name in ("deployments", "raysys"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = list(handlers), not handlers
+        logger.setLevel(logging.INFO)
+
+
 @serve.ingress()
 class Replica:
     """Opens the store and the bundle; the surfaces do the rest."""
 
     def __init__(self, surfaces: Sequence[Opens], args: Args, prefix: str, ranks: bool) -> None:
+        log_with_serve()
         if not prefix and (note := note_on_ingress(os.environ)):
             log.warning(note)
         check_nodes(args.state, args.resources, ray.nodes())  # type: ignore[no-untyped-call]

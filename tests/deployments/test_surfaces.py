@@ -1,11 +1,15 @@
 """Four applications behind one HAProxy: each by itself, all of one mind."""
 
+import json
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
+import ray
 
 from tests.deployments.test_serve import NOW, click, replicas
 from tests.serving import FOLDER, Served
@@ -121,3 +125,23 @@ def test_a_release_reaches_every_application_in_the_processes_that_run(
     else:
         pytest.fail(f"released, but the applications serve {now}")
     assert {process.pid for process in replicas()} == ran
+
+
+def test_a_bundle_that_is_refused_is_named_and_logged_as_json_while_the_old_one_serves(
+    served: Served, client: httpx.Client, tmp_path: Path
+) -> None:
+    before = client.get("/feed/version").json()["bundle_id"]
+    served.release(tmp_path / "no bundle")
+    for _ in range(600):
+        if refused := client.get("/feed/version").json()["refused"]:
+            break
+        time.sleep(0.05)
+    assert list(refused) == [str(tmp_path / "no bundle")]
+    assert client.post("/feed", json={}).json()["bundle_id"] == before
+    session = Path(ray._private.worker._global_node.get_session_dir_path())
+    lines = [
+        json.loads(line)
+        for log in (session / "logs" / "serve").glob("replica_feed_*.log")
+        for line in log.read_text().splitlines()
+    ]
+    assert any("no bundle refused" in line["message"] and line["levelname"] == "ERROR" for line in lines)
