@@ -11,17 +11,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from scipy.sparse import csr_array
-
-from benchmarks.document_network import DocumentNetwork
 from raysys.catalog import Catalog
 from raysys.dataset import complete_journey
 from raysys.dataset.read import read
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.fit import fit_interest
-from raysys.interest.interactions import Interactions, decay
+from raysys.interest.interactions import Interactions
 from raysys.types import DAY_MS
 from tuning.dataset import make
+from tuning.document import document
 from tuning.interest import SearchSettings, tune_network
 from tuning.log import read_log
 from tuning.loop import LoopSettings
@@ -60,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(contest)
     others: dict[str, Alternative] = {}
     if not options.no_document:
-        others["document's network"] = _document(before, len(catalog), now_ms)
+        others["document's network"] = document(before, len(catalog), now_ms, settings.half_life_days)
     truth = events.since(now_ms).before(now_ms + DAYS * DAY_MS)
     day = settings.day_starts_h * 3_600_000
     table = measure(fitted.scorer, before, truth, now_ms, others, day_starts_ms=day)
@@ -78,13 +76,6 @@ def _network(events: Interactions, catalog: Catalog, out: Path, now_ms: int) -> 
     )
     print(f"network alone on its validation days: NDCG@10 {tuned.ndcg:.4f}")
     return UserEncoder.load(tuned.network)
-
-
-def _document(events: Interactions, items: int, now_ms: int) -> Alternative:
-    weight = decay(events.time_ms, now_ms, 112.0)
-    users = int(events.user.max()) + 1
-    network = DocumentNetwork(csr_array((weight, (events.user, events.row)), shape=(users, items)))
-    return lambda user, view: network.scores(user)
 
 
 if __name__ == "__main__":

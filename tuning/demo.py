@@ -145,9 +145,8 @@ def learn(demo: Demo, encoder: TextEncoder) -> tuple[Dataset, Turn]:
     data = read_data(demo)
     catalog = read_catalog(demo, data, encoder)
     settings = LoopSettings.read()
-    if not demo.full:
-        short = replace(settings.network, trials=4, minutes=3.0)
-        settings = replace(settings, network=short)
+    network = replace(settings.network, trials=4, minutes=10.0 if demo.full else 3.0)
+    settings = replace(settings, network=network)
     ads = journey_ads(data, later_ms=demo.later_ms)
     made = turn(
         data,

@@ -7,7 +7,7 @@ are judged before `tune_ms`, the policy is learned from [tune_ms, test_ms), and 
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from raysys.catalog import Catalog
 from raysys.config import read_settings, read_toml
 from raysys.dataset.build import Dataset
 from raysys.errors import DataError
-from raysys.events import AdUpdate, Kind
+from raysys.events import KINDS, AdUpdate, Kind
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.fit import Fitted, InterestConfig, fit_interest
 from raysys.interest.interactions import Interactions, popularity
@@ -90,11 +90,11 @@ class Turn:
         return qualities_of(self.quality)
 
 
-def qualities_of(table: Table) -> list[Quality]:
-    """The table's tasks as the gate reads them, with 95 % intervals."""
+def qualities_of(table: Table, *, least: int = 1) -> list[Quality]:
+    """The table's tasks as the gate reads them, with 95 % intervals; those of `least` users and more."""
     found = []
     for task in TASKS:
-        if task in table.users:
+        if task in table.users and len(np.unique(table.users[task])) >= least:
             mean, error = table.mean(task, MODEL)
             spread = 1.96 * error if np.isfinite(error) else 0.0
             others = {name: table.mean(task, name)[0] for name in table.systems(task) if name != MODEL}
@@ -110,17 +110,17 @@ def qualities_of(table: Table) -> list[Quality]:
     return found
 
 
-def kinds_of(data: Dataset) -> tuple[Kind, ...]:
+def kinds_of(events: Interactions) -> tuple[Kind, ...]:
     """The kinds worth a probability of their own, cheapest first.
 
     Raises:
-        DataError: the data has none of them.
+        DataError: the log has none of them.
     """
-    counts: Mapping[str, int] = dict(data.interactions["kind"].value_counts().iter_rows())
-    best = max((counts.get(kind, 0) for kind in POSITIVE), default=0)
-    kinds = tuple(kind for kind in POSITIVE if counts.get(kind, 0) >= min(ENOUGH, max(best, 1)))
+    counts = {kind: int((events.kind == KINDS.index(kind)).sum()) for kind in POSITIVE}
+    enough = min(ENOUGH, max(max(counts.values()), 1))
+    kinds = tuple(kind for kind in POSITIVE if counts[kind] >= enough)
     if not kinds:
-        raise DataError(f"the data has {dict(counts)}, expected some of {POSITIVE}")
+        raise DataError(f"the log has none of {POSITIVE}; nothing can be learned from it")
     return kinds
 
 
@@ -149,7 +149,7 @@ def turn(
     if assumed:
         print(f"assumed: the margins of {assumed} items, by brand (settings.toml, policy.margins)")
     events = Interactions.of(data, catalog)
-    config = settings.interest(kinds_of(data))
+    config = settings.interest(kinds_of(events))
     say("1/4 the network: Tune searches its settings")
     network = tune_network(events, catalog, out / "network", settings=settings.network, until_ms=tune_ms)
     source = UserEncoder.load(network.network)

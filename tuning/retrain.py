@@ -21,12 +21,15 @@ from raysys.log import read_records
 from raysys.releases import current
 from raysys.state.open import open_store
 from tuning.demo import Demo
-from tuning.gate import Quality, Verdict, judge
+from tuning.gate import judge
 from tuning.loop import LoopSettings, counted, kinds_of, qualities_of, say
-from tuning.quality import MODEL, TASKS, Table, measure
+from tuning.quality import Table, measure
 from tuning.release import policy_difference, release
 from tuning.stand_in import StandInEngine, kind
 from tuning.traffic import Shopper, a_day
+
+LEAST = 200
+"""Users with a truth below which a task says too little to refuse a bundle by it."""
 
 
 def simulate(demo: Demo, people: int) -> int:
@@ -81,7 +84,7 @@ def retrain(demo: Demo, since_ms: int, *, force: bool) -> Path | None:
     interest = released.interest
     if not isinstance(interest, InterestScorer):
         raise ConfigError(f"{path.name} has no interest model of this version to start from")
-    config = LoopSettings.read().interest(kinds_of(data))
+    config = LoopSettings.read().interest(kinds_of(events))
     before, since = events.before(since_ms), events.since(since_ms)
     if not len(since):
         raise DataError("nothing happened since the last turn; there is nothing to judge a bundle by")
@@ -114,9 +117,9 @@ def _through_the_gate(
     demo: Demo, bundle: Bundle, released: Bundle, new: Table, old: Table, read: Read, *, force: bool
 ) -> Path | None:
     difference = policy_difference(bundle, released, demo.folder / "records", read)
-    was = {f"ndcg@10 {task}": old.mean(task, MODEL)[0] for task in TASKS if task in old.users}
-    qualities: list[Quality] = qualities_of(new)
-    verdict: Verdict = judge(qualities, was, difference)
+    was = {quality.name: quality.value for quality in qualities_of(old, least=LEAST)}
+    qualities = qualities_of(new, least=LEAST)
+    verdict = judge(qualities, was, difference)
     print(verdict.table())
     return release(bundle, qualities, verdict, demo.bundles, force=force)
 

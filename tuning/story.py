@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -150,16 +150,19 @@ def example_calls(port: int, data: Dataset, before_ms: int) -> None:
         "explain": True,
         "weight": 0.8,
     }
-    answer = _show(host, port, "/rank", asked, titles)
+    _show(host, port, "/rank", asked, titles)
     _show(host, port, "/feed", {"user_id": user, "length": 3}, titles)
     _show(host, port, "/ads/decide", {"user_id": user, "placements": [{"placement_id": "top"}]}, titles)
-    last = next(item for item in items if item not in {one["item_id"] for one in answer["items"]})
+    # one query id, so that the draw has the same chances before and after
+    whole = asked | {"query_id": f"before-and-after-{time.time_ns()}", "length": len(items), "explain": False}
+    before = [item["item_id"] for item in host.post("/rank", whole)["items"]]
+    last = before[-1]
     now = time.time_ns() // 1_000_000
     deed = {"type": "interaction", "kind": "purchase", "item_id": last, "user_id": user, "time_ms": now}
-    print(f"\nOne event: {user} buys {titles.get(last)!r}, which was not among the first three.")
+    print(f"\nOne event: {user} buys {titles.get(last)!r}, which stood last, at position {len(before)}.")
     _show(host, port, "/events", deed, titles)
-    before = _places(host, asked | {"length": len(items)}, last)
-    print(f"In the very next answer it stands at position {before} of {len(items)}.")
+    after = [item["item_id"] for item in host.post("/rank", whole)["items"]]
+    print(f"In the very next answer it stands at position {after.index(last) + 1}.")
     print(f"\nThe services stay up at http://127.0.0.1:{port} (see /openapi.json); `make stop` ends them.")
 
 
@@ -186,12 +189,6 @@ def _show(host: Host, port: int, path: str, body: Any, titles: Mapping[str, str 
         for reason in item.get("reasons", ())[:3]:
             print(f"        {reason['value']:+7.3f}  {reason['text']}")
     return answer
-
-
-def _places(host: Host, body: Mapping[str, Any], item_id: str) -> int:
-    """The position, from 1, of an item in a ranking."""
-    ids: Sequence[str] = [item["item_id"] for item in host.post("/rank", dict(body))["items"]]
-    return ids.index(item_id) + 1
 
 
 def _short(text: str, most: int = 300) -> str:

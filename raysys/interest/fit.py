@@ -230,6 +230,8 @@ def _some(there: Ints, most: int, rng: np.random.Generator) -> tuple[Ints, Float
 
 
 def _by_user(events: Interactions) -> Mapping[int, Ints]:
+    if not len(events):
+        return {}
     order = np.argsort(events.user, kind="stable")
     users, starts = np.unique(events.user[order], return_index=True)
     return dict(zip(users.tolist(), np.split(events.row[order], starts[1:]), strict=True))

@@ -12,7 +12,10 @@ from scipy.sparse import csr_array
 from torch import nn
 from tqdm import tqdm
 
+from raysys.interest.features import UserView
+from raysys.interest.interactions import Interactions, decay
 from raysys.types import Floats
+from tuning.quality import Alternative
 
 HIDDEN = (256, 64, 256)
 EPOCHS, BATCH = 20, 64
@@ -51,3 +54,15 @@ class DocumentNetwork:
             return np.asarray(
                 self._net(torch.from_numpy(self._rows(np.array([user]))))[0].numpy(), np.float64
             )
+
+
+def document(events: Interactions, items: int, now_ms: int, half_life_days: float) -> Alternative:
+    """The document's network, fitted to a log before `now_ms`, as a system to compare with."""
+    weight = decay(events.time_ms, now_ms, half_life_days)
+    users = int(events.user.max()) + 1
+    network = DocumentNetwork(csr_array((weight, (events.user, events.row)), shape=(users, items)))
+
+    def scores(user: int, view: UserView) -> Floats:
+        return network.scores(user)
+
+    return scores
