@@ -87,6 +87,7 @@ def run_search(
 ) -> list[Trial]:
     """Run a search in `folder`, or go on with what was started there; finished trials are not repeated."""
     folder = folder.resolve()  # Tune takes a relative path for a URI
+    folder = folder.resolve()  # Tune takes a relative path for the address of a remote store
     if tune.Tuner.can_restore(str(folder)):
         tuner = tune.Tuner.restore(
             str(folder),
@@ -120,7 +121,7 @@ def _new_tuner(
         ),
         run_config=tune.RunConfig(
             name=folder.name,
-            storage_path=str(folder.parent.resolve()),
+            storage_path=str(folder.parent),
             verbose=0,
             callbacks=[Progress(search)],
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),

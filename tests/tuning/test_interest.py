@@ -66,7 +66,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(folder: Path, out: Path) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "tuning.interest", "--data", str(folder), "--out", str(out)]
+    command = [sys.executable, "-m", "tuning.interest", "--data", str(folder)]
+    command += ["--out", os.path.relpath(out, ROOT)]  # as people name folders
     command += ["--settings", str(folder / "settings.toml")]
     with (out.parent / "output.txt").open("ab") as output:
         return subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
