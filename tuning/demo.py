@@ -146,7 +146,8 @@ def learn(demo: Demo, encoder: TextEncoder) -> tuple[Dataset, Turn]:
     catalog = read_catalog(demo, data, encoder)
     settings = LoopSettings.read()
     network = replace(settings.network, trials=4, minutes=10.0 if demo.full else 3.0)
-    settings = replace(settings, network=network)
+    people = replace(settings.policy.situations, households=1_200 if demo.full else 300)
+    settings = replace(settings, network=network, policy=replace(settings.policy, situations=people))
     ads = journey_ads(data, later_ms=demo.later_ms)
     made = turn(
         data,

@@ -30,6 +30,7 @@ from raysys.signals import SIGNALS, SignalConstants
 from raysys.surfaces.experts import Response
 from raysys.text.encoder import TextEncoder
 from raysys.text.keywords import QueryClasses
+from tuning.document import document
 from tuning.gate import Quality
 from tuning.interest import SearchSettings, tune_network
 from tuning.interest import Tuned as TunedNetwork
@@ -174,10 +175,14 @@ def turn(
     say("4/4 the interest model as of the test weeks, and its quality in them")
     before = events.before(test_ms)
     late = fit_interest(before, catalog, config, source)
-    truth = events.since(test_ms).before(end_ms)
-    day = settings.day_starts_h * 3_600_000
     table = measure(
-        late.scorer, before, truth, test_ms, most_queries=settings.most_queries, day_starts_ms=day
+        late.scorer,
+        before,
+        events.since(test_ms).before(end_ms),
+        test_ms,
+        {"document's network": document(before, len(catalog), test_ms, settings.half_life_days)},
+        most_queries=settings.most_queries,
+        day_starts_ms=settings.day_starts_h * 3_600_000,
     )
     bundle = replace(
         draft,
