@@ -38,6 +38,10 @@ class Table:
     """The user behind each value of a task."""
     coverage: Mapping[str, float]
     """Share of the truth of a task among the items that recall proposes."""
+    prob: Floats
+    """(n,) the model's probability of what recall proposed, to everybody."""
+    done: Bools
+    """(n,) whether it was done within the window."""
 
     def systems(self, task: str) -> list[str]:
         """Those measured on a task, the model last."""
@@ -124,6 +128,13 @@ class _Sheet:
         self._values: dict[tuple[str, str], list[float]] = {}
         self._users: dict[str, list[int]] = {}
         self._covered: dict[str, list[float]] = {}
+        self._prob: list[Floats] = []
+        self._done: list[Bools] = []
+
+    def predicted(self, prob: Floats, done: Bools) -> None:
+        """Keep what the model expected of a user beside what came."""
+        self._prob.append(prob)
+        self._done.append(done)
 
     def add(self, task: str, user: int, values: Mapping[str, float], covered: float) -> None:
         self._users.setdefault(task, []).append(user)
@@ -136,6 +147,8 @@ class _Sheet:
             values={key: np.array(values) for key, values in self._values.items()},
             users={task: np.array(users) for task, users in self._users.items()},
             coverage={task: float(np.mean(shares)) for task, shares in self._covered.items()},
+            prob=np.concatenate(self._prob) if self._prob else np.zeros(0),
+            done=np.concatenate(self._done) if self._done else np.zeros(0, np.bool_),
         )
 
 
@@ -158,6 +171,7 @@ def _user(
     scores = {name: system(user, view) for name, system in systems.items()}
     model = np.full(size, -np.inf)
     model[recalled] = scorer.probs(view, recalled, now_ms)[:, primary]
+    sheet.predicted(model[recalled], np.isin(recalled, window))
     fresh = np.ones(size, np.bool_)
     fresh[view.rows] = False
     new = window[fresh[window]]

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from raysys.dataset.build import Dataset
-from raysys.evaluation.report import Section, bars, lines, write_report
+from raysys.evaluation.report import Section, bars, calibration, lines, write_report
 from tuning.gate import Verdict
 from tuning.loop import Turn
 from tuning.quality import MODEL, SLICES, TASKS, Table
@@ -26,7 +26,13 @@ def tell(path: Path, made: Turn, verdict: Verdict) -> Path:
     """Write the report and print the tables that matter."""
     print_quality(made.quality)
     print_policy(made.policy.report)
-    sections = [*_quality(made.quality), *_learning(made), *_policy(made.policy.report), _gate(verdict)]
+    sections = [
+        *_quality(made.quality),
+        _calibration(made.quality),
+        *_learning(made),
+        *_policy(made.policy.report),
+        _gate(verdict),
+    ]
     write_report(path, "raysys: one turn of the loop", sections)
     return path
 
@@ -37,6 +43,7 @@ def print_quality(table: Table) -> None:
     for task, system, mean, error, gain, gain_error in table.rows():
         beside = "" if system == MODEL else f"{gain:+.4f} ± {gain_error:.4f}"
         print(f"{task:<16} {system:<16} {mean:>8.4f} ± {error:.4f} {beside:>19}")
+    print(f"taken of what recall proposed: {table.prob.sum():.0f} expected, {table.done.sum()} came")
     print("share of the truth that recall proposes:", {k: round(v, 3) for k, v in table.coverage.items()})
 
 
@@ -72,6 +79,15 @@ def _quality(table: Table) -> list[Section]:
         head = ("system", "NDCG@10", "error", "gain of raysys", "error")
         sections.append(Section(title=f"Quality: {task}", head=head, rows=rows, png=plot))
     return sections
+
+
+def _calibration(table: Table) -> Section:
+    expected, came = float(table.prob.sum()), int(table.done.sum())
+    return Section(
+        title="Calibration of the interest model",
+        text=f"Of what recall proposed, {expected:.0f} were expected to be taken within the window, {came} were.",
+        png=calibration(table.prob, table.done),
+    )
 
 
 def _learning(made: Turn) -> list[Section]:
