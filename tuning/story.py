@@ -85,7 +85,7 @@ def _calibration(table: Table) -> Section:
     expected, came = float(table.prob.sum()), int(table.done.sum())
     return Section(
         title="Calibration of the interest model",
-        text=f"Of what recall proposed, {expected:.0f} were expected to be taken within the window, {came} were.",
+        text=f"Of what recall proposed, {expected:.0f} were expected to be taken in the window, {came} were.",
         png=calibration(table.prob, table.done),
     )
 
