@@ -11,7 +11,7 @@ from raysys.catalog import Catalog
 from raysys.errors import BundleError, DataError
 from raysys.interest.combination import Combination, load_combination
 from raysys.interest.encoder import UserEncoder
-from raysys.interest.features import FEATURES, Partners, UserView, features, user_view
+from raysys.interest.features import FEATURES, Partners, UserView, features, own_due, user_view
 from raysys.interest.habits import Habits
 from raysys.interest.partners import Neighbors, Rows
 from raysys.interest.recall import SIZES, RecallSizes, recall
@@ -88,7 +88,7 @@ class InterestScorer:
         """How due (C,) an item is again: 1 when as long ago as is usual for this person, 0 if never."""
         found = np.zeros(len(rows))
         known = rows >= 0
-        found[known] = features(view, rows[known], now_ms)[:, FEATURES.index("own_due")]
+        found[known] = own_due(view, rows[known], now_ms)
         return found
 
     def uncertainty(self, view: UserView, rows: Ints) -> Floats:

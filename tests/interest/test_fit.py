@@ -150,3 +150,11 @@ def test_what_the_catalog_counts_of_the_days_asked_about_is_not_learned_from(log
     habits, now, rows = habits_of(log)[0], DAYS * DAY_MS, np.arange(ITEMS)
     first, second = (model.probs(model.view_of(habits, now), rows, now) for model in models)
     np.testing.assert_array_equal(first, second)
+
+
+def test_the_repeat_signal_is_the_feature_of_the_same_name(log: Interactions, scorer: InterestScorer) -> None:
+    now, rows = DAYS * DAY_MS, np.arange(ITEMS)
+    view = scorer.view_of(habits_of(log)[3], now)
+    seen = features(view, rows, now)[:, FEATURES.index("own_due")]
+    np.testing.assert_allclose(scorer.repeat(view, rows, now), seen, rtol=1e-6)
+    assert seen.any()
