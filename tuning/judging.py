@@ -7,7 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from raysys.behavior.response import Behavior
-from raysys.behavior.simulator import Simulator
+from raysys.behavior.simulator import Choose, Simulator
 from raysys.behavior.situations import Situations
 from raysys.policy.learn import (
     Comparison,
@@ -65,7 +65,25 @@ def judge(policy: Policy, unseen: Simulator, seed: int, chances: Sequence[int]) 
         mine = returns_of(simulator, as_served(policy, seed), chances[:count])
         base = returns_of(simulator, constant(0), chances[:count])
         judged.append(Judged(name=name, comparison=compare(mine, base, people_of(simulator))))
-    return judged
+    name = "against the constant profile that is best in hindsight"
+    return [*judged, Judged(name=name, comparison=_hindsight(policy, unseen, seed, chances))]
+
+
+def _hindsight(policy: Policy, unseen: Simulator, seed: int, chances: Sequence[int]) -> Comparison:
+    """The policy against the constant profile that the people held out would have chosen themselves."""
+    simulator = varied(unseen, weights=policy.weights, temperature=policy.temperature)
+    every = [returns_of(simulator, constant(profile), chances) for profile in range(len(policy.weights))]
+    base = max(every, key=lambda returns: float(returns.mean()))
+    return compare(returns_of(simulator, as_served(policy, seed), chances), base, people_of(simulator))
+
+
+def against_rule(
+    policy: Policy, rule: Choose, unseen: Simulator, seed: int, chances: Sequence[int]
+) -> Comparison:
+    """The policy against the rule with a profile for each segment: what learning adds to searching."""
+    simulator = varied(unseen, weights=policy.weights, temperature=policy.temperature)
+    mine, base = (returns_of(simulator, choose, chances) for choose in (as_served(policy, seed), rule))
+    return compare(mine, base, people_of(simulator))
 
 
 def against_hand_set(unseen: Simulator, hand_set: Floats, chances: Sequence[int]) -> Comparison:

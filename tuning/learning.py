@@ -22,13 +22,17 @@ from ray.rllib.core.rl_module.torch import TorchRLModule
 from ray.tune.registry import register_env
 from torch import Tensor, nn
 
-from raysys.behavior.simulator import Simulator
+from raysys.behavior.simulator import Choose, Simulator
 from raysys.errors import ConfigError
 from raysys.policy.export import Layers, linear_layers, softened
+from raysys.types import Floats, Ints
 from tuning.shadow import AgainstIncumbent
 
+Begin = dict[str, Floats]
+"""The arrays of an actor, by torch's names."""
 INCUMBENT_LOGIT = 2.0
-"""At the start the incumbent is preferred by so much: learning begins at the best constant profile."""
+"""Without a rule to begin at, the incumbent is preferred by so much."""
+IMITATION_STEPS, IMITATION_RATE = 300, 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +56,16 @@ class LearningConfig:
     minibatch: int = 512
     epochs: int = 8
     entropy: float = 0.0
+    begin: float = 0.9
+    """PPO: the chance of a page's segment's profile where learning begins; 0 begins at the incumbent."""
     value_temperature: float = 0.02
     """DQN: profiles are drawn from a softmax over values divided by this, in units of reward."""
 
     def __post_init__(self) -> None:
         if self.algorithm not in ("ppo", "dqn"):
             raise ConfigError(f"algorithm is {self.algorithm!r}, expected ppo or dqn")
+        if not 0.0 <= self.begin < 1.0:
+            raise ConfigError(f"begin is {self.begin}, expected a chance from 0 to below 1")
         if self.env_steps < 1 or self.draws < 1:
             raise ConfigError(f"env_steps is {self.env_steps}, draws {self.draws}; both must be 1 or more")
 
@@ -70,6 +78,9 @@ class ProfileModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
         self.actor = _tanh_network(self.observation_space.shape[0], hidden, self.action_space.n)
         self.critic = _tanh_network(self.observation_space.shape[0], hidden, 1)
         self.action_dist_cls = TorchCategorical
+        if (begin := self.model_config.get("actor")) is not None:
+            self.actor.load_state_dict({name: torch.from_numpy(array) for name, array in begin.items()})
+            return
         with torch.no_grad():
             self.actor[-1].weight.zero_()
             self.actor[-1].bias.zero_()
@@ -89,14 +100,33 @@ def _tanh_network(width: int, hidden: int, out: int) -> nn.Sequential:
     )
 
 
-def module_spec(config: LearningConfig, width: int, actions: int) -> RLModuleSpec:
-    """The network of an algorithm, for contexts of `width` F and A `actions`."""
+def imitated(contexts: Floats, profiles: Ints, actions: int, config: LearningConfig, seed: int) -> Begin:
+    """An actor that chooses `profiles` (n,) in `contexts` (n, F) with the chance `config.begin`.
+
+    Any other of the A `actions` has an equal share of the rest, so that learning tries them all.
+    """
+    torch.manual_seed(seed)
+    actor = _tanh_network(contexts.shape[1], config.hidden, actions)
+    wished = np.full((len(profiles), actions), (1.0 - config.begin) / max(actions - 1, 1), np.float32)
+    wished[np.arange(len(profiles)), profiles] = config.begin
+    seen, target = torch.from_numpy(contexts), torch.from_numpy(wished)
+    optimizer = torch.optim.Adam(actor.parameters(), IMITATION_RATE)
+    for _ in range(IMITATION_STEPS):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(actor(seen), target).backward()
+        optimizer.step()
+    return {name: value.detach().numpy() for name, value in actor.state_dict().items()}
+
+
+def module_spec(config: LearningConfig, width: int, actions: int, begin: Begin | None = None) -> RLModuleSpec:
+    """The network of an algorithm, for contexts of `width` F and A `actions`; `begin` is PPO's actor."""
     spaces = {
         "observation_space": Box(-np.inf, np.inf, (width,), np.float32),
         "action_space": Discrete(actions),
     }
     if config.algorithm == "ppo":
-        return RLModuleSpec(module_class=ProfileModule, model_config={"hidden": config.hidden}, **spaces)
+        model = {"hidden": config.hidden, "actor": begin}
+        return RLModuleSpec(module_class=ProfileModule, model_config=model, **spaces)
     return RLModuleSpec(module_class=DefaultDQNTorchRLModule, model_config=_dqn_model(config), **spaces)
 
 
@@ -134,10 +164,14 @@ class Progress:
     """The policy as it stands."""
 
 
-def learn(simulator: Simulator, config: LearningConfig, seed: int) -> Iterator[Progress]:
-    """Learn which profile to choose, yielding after every iteration; Ray must run.
+def learn(
+    simulator: Simulator, config: LearningConfig, seed: int, rule: Choose | None = None
+) -> Iterator[Progress]:
+    """Learn which profile to choose, yielding at the start and after every iteration; Ray must run.
 
-    Profile 0 of the simulator's bank is the incumbent that others must beat.
+    Args:
+        simulator: profile 0 of its bank is the incumbent that others must beat.
+        rule: where PPO begins, by imitation; without one it begins at the incumbent.
     """
     if not simulator.allowed.all():
         raise ConfigError("learning expects a bank that every surface may use")
@@ -146,9 +180,13 @@ def learn(simulator: Simulator, config: LearningConfig, seed: int) -> Iterator[P
         name,
         lambda given: AgainstIncumbent(ray.get(handle), given["num_envs"], given["seed"], config.draws),
     )
-    algorithm = _algorithm(name, config, simulator, seed)
+    begin = None
+    if rule is not None and config.algorithm == "ppo" and config.begin > 0.0:
+        begin = imitated(*_played(simulator, rule, seed), len(simulator.weights), config, seed)
+    algorithm = _algorithm(name, config, simulator, seed, begin)
     try:
         steps = 0
+        yield Progress(env_steps=0, gain=np.nan, layers=exported(algorithm.get_module(), config))
         while steps < config.env_steps:
             result = algorithm.train()
             steps = int(result["num_env_steps_sampled_lifetime"])
@@ -158,7 +196,21 @@ def learn(simulator: Simulator, config: LearningConfig, seed: int) -> Iterator[P
         algorithm.stop()
 
 
-def _algorithm(name: str, config: LearningConfig, simulator: Simulator, seed: int) -> Algorithm:
+def _played(simulator: Simulator, rule: Choose, seed: int) -> tuple[Floats, Ints]:
+    """Contexts (n, F) that a rule meets in the simulator, and the profiles (n,) that it chooses."""
+    met: list[tuple[Floats, Ints]] = []
+
+    def choose(contexts: Floats, surfaces: Ints) -> Ints:
+        met.append((contexts, rule(contexts, surfaces)))
+        return met[-1][1]
+
+    simulator.play(choose, simulator.sessions[:2000], seed)
+    return np.concatenate([contexts for contexts, _ in met]), np.concatenate([chosen for _, chosen in met])
+
+
+def _algorithm(
+    name: str, config: LearningConfig, simulator: Simulator, seed: int, begin: Begin | None
+) -> Algorithm:
     plain: Any = PPOConfig() if config.algorithm == "ppo" else DQNConfig()
     width, actions = simulator.situations.context.shape[1], len(simulator.weights)
     made = (
@@ -170,7 +222,7 @@ def _algorithm(name: str, config: LearningConfig, simulator: Simulator, seed: in
             rollout_fragment_length="auto" if config.algorithm == "ppo" else 1,
         )
         .learners(num_learners=0)
-        .rl_module(rl_module_spec=module_spec(config, width, actions))
+        .rl_module(rl_module_spec=module_spec(config, width, actions, begin))
         .debugging(seed=seed, log_level="ERROR")
     )
     if config.algorithm == "ppo":

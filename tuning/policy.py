@@ -15,12 +15,13 @@ from raysys.behavior.fidelity import Check, fidelity
 from raysys.behavior.leave import Leave
 from raysys.behavior.response import Behavior
 from raysys.behavior.reward import Reward
-from raysys.behavior.simulator import Simulator
+from raysys.behavior.simulator import Choose, Simulator
 from raysys.behavior.situations import Situations
 from raysys.config import read_settings, read_toml
 from raysys.errors import ConfigError
 from raysys.policy.export import learned_policy
 from raysys.policy.learn import (
+    Comparison,
     HeadRoom,
     as_served,
     compare,
@@ -33,13 +34,14 @@ from raysys.policy.learn import (
     varied,
 )
 from raysys.policy.scorer import Policy
-from raysys.policy.segments import segments_of
+from raysys.policy.segments import ruled, segments_of
 from raysys.signals import SIGNALS
 from raysys.surfaces.order import spreads
 from raysys.types import SURFACES, Floats
 from tuning.judging import (
     Judged,
     against_hand_set,
+    against_rule,
     chosen,
     judge,
     plain,
@@ -57,6 +59,7 @@ from tuning.trials import start_ray
 from tuning.world import WEIGHTS
 
 SETTINGS = Path(__file__).with_name("settings.toml")
+Curve = list[dict[str, float]]
 HAND_SET = np.array([WEIGHTS.get(name, 0.0) for name in SIGNALS])
 """(S,) where the search for profiles begins."""
 
@@ -131,6 +134,8 @@ class Study:
     learned: Policy
     curve: Sequence[Mapping[str, float]]
     judged: Sequence[Judged]
+    over_rule: Comparison
+    """The learned policy against the rule of the segments that it began at."""
 
     @property
     def better(self) -> bool:
@@ -151,6 +156,7 @@ class Study:
             "algorithm": settings.learning.algorithm,
             "curve": self.curve,
             "judged": [{"name": row.name, **plain(row.comparison)} for row in self.judged],
+            "over_rule": plain(self.over_rule),
             "chosen": chosen(self.learned, bank.names, here, self.room.segments),
             "temperature": policy.temperature,
             "spread": spreads(policy.weights, here.signals[here.present]),
@@ -198,11 +204,14 @@ def _study(situations: Situations, settings: PolicySettings, out: Path) -> Study
     unseen = varied(there, situations=held_out)
     room = head_room(there, unseen, segments, settings.chances[:1])
     print_room(room, bank)
-    learned, curve = _learn(there, settings)
+    rule = ruled(segments, room.profiles, situations.context_names)
+    learned, curve = _learn(there, rule, settings)
     served = learned.weights[as_served(learned, 0)(held_out.context, held_out.surface)]
     learned = replace(learned, temperature=_temperature(held_out, served, settings))
     judged = judge(learned, unseen, settings.seed, settings.chances)
     print_judged(judged)
+    over_rule = against_rule(learned, rule, unseen, settings.seed, settings.chances)
+    print(f"against the rule with a profile for each segment: {over_rule}")
     return Study(
         start=start,
         unseen=unseen,
@@ -212,6 +221,7 @@ def _study(situations: Situations, settings: PolicySettings, out: Path) -> Study
         learned=learned,
         curve=curve,
         judged=judged,
+        over_rule=over_rule,
     )
 
 
@@ -230,20 +240,22 @@ def _temperature(situations: Situations, weights: Floats, settings: PolicySettin
     return exploring_temperature(utility, situations.present, settings.page, settings.exploring_cost)
 
 
-def _learn(simulator: Simulator, settings: PolicySettings) -> tuple[Policy, list[dict[str, float]]]:
+def _learn(
+    simulator: Simulator, rule: Choose, settings: PolicySettings
+) -> tuple[Policy, list[dict[str, float]]]:
     """The best of the policies met while learning, by the people that are learned from, and the curve."""
     config, chances = settings.learning, [settings.seed]
     base, person = returns_of(simulator, constant(0), chances), people_of(simulator)
     best, best_gain, curve = None, -np.inf, []
     with tqdm(total=config.env_steps, desc=config.algorithm, unit="page", mininterval=1.0) as bar:
-        for progress in learn(simulator, config, settings.seed):
+        for progress in learn(simulator, config, settings.seed, rule):
             policy = learned_policy(
                 SIGNALS, simulator.weights, simulator.allowed, simulator.temperature, progress.layers
             )
             gain = compare(returns_of(simulator, as_served(policy, settings.seed), chances), base, person)
             if gain.gain.value > best_gain:
                 best, best_gain = policy, gain.gain.value
-            curve.append({"env_steps": progress.env_steps, "explored": progress.gain, "gain": gain.share[0]})
+            curve.append({"env_steps": progress.env_steps, "gain": gain.share[0]})
             bar.set_postfix_str(f"{gain.share[0]:+.2%} against the best constant", refresh=False)
             bar.update(min(progress.env_steps, config.env_steps) - bar.n)
     if best is None:

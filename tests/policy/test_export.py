@@ -60,6 +60,21 @@ def test_learning_begins_at_the_incumbent() -> None:
     np.testing.assert_array_equal(policy.logits(contexts(1)), np.tile([INCUMBENT_LOGIT, 0, 0, 0, 0], (64, 1)))
 
 
+def test_learning_may_begin_at_a_rule_and_leaves_every_profile_a_chance() -> None:
+    from tuning.learning import LearningConfig, exported, imitated, module_spec
+
+    config = LearningConfig(begin=0.8)
+    seen = contexts(2, 400)
+    ruled = (seen[:, 0] > 0).astype(np.int64)
+    begin = imitated(seen, ruled, ARMS, config, seed=0)
+    module = module_spec(config, len(CONTEXT), ARMS, begin).build()
+    found = probs(learned_policy(SIGNALS, BANK, EVERYWHERE, 0.1, exported(module, config)).logits(seen))
+    right = found[np.arange(400), ruled]
+    assert right.mean() == pytest.approx(0.8, abs=0.05)
+    assert (found.argmax(axis=1) == ruled).mean() > 0.95
+    assert found[:, 2:].mean() == pytest.approx(0.05, abs=0.02)
+
+
 def state() -> dict[str, Floats]:
     """A network of two layers as torch names them; ten layers on, numbers sort before letters do."""
     return {

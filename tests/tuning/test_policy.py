@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from raysys.errors import ConfigError
+from raysys.policy.context import CONTEXT
 from raysys.policy.export import learned_policy
 from raysys.policy.learn import as_served, constant, returns_of
 from raysys.policy.scorer import Policy
 from raysys.signals import SIGNALS
 from raysys.types import Floats
 from tests.tuning.market import market, simulator
+from tuning.judging import judge
 from tuning.learning import LearningConfig, learn
 from tuning.policy import PolicySettings, tune_policy
 from tuning.profiles import ProfileSettings
@@ -123,6 +125,22 @@ def test_dqn_learns_values_whose_softmax_serves(ray_here: None) -> None:
     mine, base = (returns_of(bank, choose, [7]).mean() for choose in (as_served(policy, 0), constant(0)))
     assert mine > 1.2 * base
     assert 0.0 < policy.probs(bank.situations.context[0], "feed").min() < 1.0  # every profile has a chance
+
+
+def test_a_policy_is_judged_in_other_worlds_and_against_hindsight() -> None:
+    """A policy that knows strangers beats both constants; the better of them is the one for the known."""
+    layer = np.zeros((len(CONTEXT), 2), np.float32)
+    layer[CONTEXT.index("log_own_items")] = [-100.0, 100.0]
+    layers = ((layer, np.array([20.0, -20.0], np.float32)),)
+    policy = learned_policy(SIGNALS, BANK, np.ones((3, 2), np.bool_), 0.05, layers)
+    judged = judge(policy, simulator(market(sessions=300), BANK), 0, [3, 4])
+    by_name = {row.name: row.comparison for row in judged}
+    assert len(by_name) == len(judged)
+    assert judged[0].name == "as learned"
+    assert all(comparison.gain.low > 0 for comparison in by_name.values())
+    hindsight = by_name["against the constant profile that is best in hindsight"]
+    assert hindsight.value == judged[0].comparison.value
+    assert hindsight.base > judged[0].comparison.base
 
 
 def test_settings_are_read_with_their_parts_and_a_misspelt_key_is_an_error(tmp_path: Path) -> None:
