@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from raysys.catalog import Catalog
 from raysys.dataset import complete_journey
 from raysys.dataset.build import Dataset
 from raysys.dataset.read import read
+from raysys.errors import RaysysError
 from raysys.events import Event, Interaction
 from raysys.releases import current
 from raysys.state.open import open_store
@@ -181,6 +183,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-serve", action="store_true", help="stop once the bundle is released")
     parser.add_argument("--force", action="store_true", help="release even if the gate refuses")
     options = parser.parse_args(arguments)
+    try:
+        return _run(options)
+    except RaysysError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(options: argparse.Namespace) -> int:
     begun = time.monotonic()
     folder = options.out or Path("var/demo-full" if options.full else "var/demo")
     demo = Demo(folder=folder, full=options.full, port=options.port)

@@ -1,6 +1,7 @@
 """The loop's second turn: live log and ranking records become the next bundle, if the gate lets it."""
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ from raysys.catalog import Catalog
 from raysys.dataset.build import Dataset, build
 from raysys.dataset.logged import rewards_of
 from raysys.dataset.read import Read, of_events, together
-from raysys.errors import ConfigError, DataError
+from raysys.errors import ConfigError, DataError, RaysysError
 from raysys.interest.fit import fit_interest
 from raysys.interest.interactions import Interactions
 from raysys.interest.scorer import InterestScorer
@@ -138,19 +139,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo = Demo(
         folder=Path("var/demo-full" if options.full else "var/demo"), full=options.full, port=options.port
     )
-    if options.people:
-        since_ms = simulate(demo, options.people)
-    elif options.since_ms is not None:
-        since_ms = options.since_ms
-    else:
+    if not options.people and options.since_ms is None:
         parser.error("without a simulated day, name --since-ms")
-    path = retrain(demo, since_ms, force=options.force)
-    if path is None:
-        return 1
-    if demo.services.version() is not None:
-        demo.services.release(path)
-        print(f"{path.name} serves")
-    return 0
+    try:
+        since_ms = simulate(demo, options.people) if options.people else options.since_ms
+        path = retrain(demo, since_ms, force=options.force)
+        if path is not None and demo.services.version() is not None:
+            demo.services.release(path)
+            print(f"{path.name} serves")
+    except RaysysError as error:
+        print(f"retrain: {error}", file=sys.stderr)
+        return 2
+    return 0 if path is not None else 1
 
 
 if __name__ == "__main__":

@@ -47,13 +47,16 @@ class Services:
         return self.folder / "serve.yaml"
 
     def start(self, bundle: Path, *, patience_s: float = 180.0) -> None:
-        """Start in the background and wait until the bundle serves.
+        """Start in the background and wait until the bundle serves; nothing if it does already.
 
         Raises:
-            ConfigError: the port is taken, or nothing serves in time.
+            ConfigError: the port is taken by something else, or nothing serves in time.
         """
-        if self.version() is not None:
-            raise ConfigError(f"something answers at port {self.port} already; `make stop` first")
+        said = self.version()
+        if said is not None and said.get("bundle_id") == bundle.name:
+            return
+        if said is not None:
+            raise ConfigError(f"something else answers at port {self.port} already; `make stop` first")
         self._write(bundle)
         log = (self.folder / "serve.log").open("wb")
         command = [str(Path(sys.executable).with_name("serve")), "run", str(self.layout)]
