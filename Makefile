@@ -44,7 +44,8 @@ test: lint  ## everything CI checks
 var/encoder: | $(VENV)/ready
 	$(BIN)/python -c "from pathlib import Path; from raysys.text.export import export_encoder; export_encoder(None, Path('$@'))"
 
-var/world/bundle: | $(VENV)/ready var/encoder
+var/world/bundle: tuning/world.py $(wildcard raysys/*.py raysys/interest/*.py) | $(VENV)/ready var/encoder
+	rm -rf $@
 	$(BIN)/python -m tuning.world $@ --encoder var/encoder
 
 serve: var/world/bundle  ## every endpoint at 127.0.0.1:8000; LAYOUT=deployments/surfaces.yaml runs four applications
