@@ -78,6 +78,8 @@ def start_ray(cpus: int) -> None:
     if ray.is_initialized():
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # only the newest checkpoint of a trial is kept, so its state is written after every epoch
+    os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
     env = {"env_vars": {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}}
     ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, runtime_env=env)
 
@@ -86,7 +88,6 @@ def run_search(
     trainable: Callable[..., None], search: Search, folder: Path, *, resources: Mapping[str, float]
 ) -> list[Trial]:
     """Run a search in `folder`, or go on with what was started there; finished trials are not repeated."""
-    folder = folder.resolve()  # Tune takes a relative path for a URI
     folder = folder.resolve()  # Tune takes a relative path for the address of a remote store
     if tune.Tuner.can_restore(str(folder)):
         tuner = tune.Tuner.restore(
