@@ -39,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--no-network", action="store_true")
     parser.add_argument("--no-document", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--windows", type=int, default=1)
+    parser.add_argument("--queries", type=int, default=0, help="search queries a household; 0 is all of them")
     options = parser.parse_args(arguments)
     if not (options.data / "report.json").exists():
         source = options.data / "events"
@@ -51,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     before = events.before(now_ms)
     settings = LoopSettings.read()
     begun = time.process_time()
-    config = replace(settings.interest(("purchase",)), seed=options.seed)
+    config = replace(settings.interest(("purchase",)), seed=options.seed, windows=options.windows)
     fitted = fit_interest(before, catalog, config, encoder)
     print(f"fitted in {time.process_time() - begun:.0f} CPU seconds")
     for contest in fitted.contests:
@@ -61,7 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         others["document's network"] = document(before, len(catalog), now_ms, settings.half_life_days)
     truth = events.since(now_ms).before(now_ms + DAYS * DAY_MS)
     day = settings.day_starts_h * 3_600_000
-    table = measure(fitted.scorer, before, truth, now_ms, others, day_starts_ms=day)
+    table = measure(
+        fitted.scorer, before, truth, now_ms, others, most_queries=options.queries, day_starts_ms=day
+    )
     print_quality(table)
     options.out.mkdir(parents=True, exist_ok=True)
     name = f"{'validation' if options.validate else 'test'}-{options.seed}.json"

@@ -49,7 +49,7 @@ class Examples:
     stands: Floats
     """(N,) for how many such pairs each stands; what probabilities are laid on."""
     person: Ints
-    """(N,) rising."""
+    """(N,) user codes."""
 
     @classmethod
     def joined(cls, parts: Sequence["Examples"]) -> "Examples":
@@ -143,7 +143,7 @@ def _trees(fit: Examples, check: Examples, number: int, seed: int) -> Trees:
     first = lightgbm.Dataset(fit.seen, fit.done[:, number].astype(int), weight=fit.weight)
     second = first.create_valid(check.seen, check.done[:, number].astype(int), weight=check.weight)
     booster = lightgbm.train(
-        TREES | {"seed": seed, "num_threads": 2},
+        TREES | {"seed": seed},
         first,
         ROUNDS,
         valid_sets=[second],

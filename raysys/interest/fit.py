@@ -36,6 +36,8 @@ class InterestConfig:
     primary: Kind = "click"
     horizon_days: float = 7.0
     """A probability is that of the deed within so many days."""
+    windows: int = 1
+    """Of `horizon_days` each, before the end of the log: the combination learns from all of them."""
     half_life_days: float = 112.0
     recalled: int = 250
     """Items drawn for each person from those recalled and not chosen."""
@@ -55,7 +57,7 @@ class InterestConfig:
     def __post_init__(self) -> None:
         if self.primary not in self.kinds:
             raise ConfigError(f"primary is {self.primary!r}, must be one of kinds {self.kinds}")
-        for name in ("horizon_days", "half_life_days", "recalled", "near", "others", "strength"):
+        for name in ("horizon_days", "windows", "half_life_days", "recalled", "near", "others", "strength"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, must be above 0")
 
@@ -68,11 +70,23 @@ class Fitted:
     contests: tuple[Contest, ...]
 
 
-def combination_cut(events: Interactions, config: InterestConfig) -> int:
+def first_cut(events: Interactions, config: InterestConfig) -> int:
     """The moment from which on the combination learns; a network must be fitted on what was before."""
+    return min(_cuts(events, config))
+
+
+def _cuts(events: Interactions, config: InterestConfig) -> list[int]:
+    """Where the windows begin, the latest first; those with less than a horizon before them are left out."""
     if not len(events):
         raise DataError("the log has no interactions; nothing can be fitted")
-    return int(events.time_ms[-1]) + 1 - int(config.horizon_days * DAY_MS)
+    horizon = int(config.horizon_days * DAY_MS)
+    first, end = int(events.time_ms[0]), int(events.time_ms[-1]) + 1
+    cuts = [end - (number + 1) * horizon for number in range(config.windows)]
+    if cuts[0] <= first:
+        raise DataError(
+            f"the log spans less than horizon_days ({config.horizon_days}); send a longer one or lower it"
+        )
+    return [cut for cut in cuts if cut == cuts[0] or cut - horizon > first]
 
 
 def fit_interest(
@@ -80,26 +94,32 @@ def fit_interest(
 ) -> Fitted:
     """Fit on a log that ends now.
 
-    The combination learns from the last `horizon_days`: partners and habits from before them are
-    asked about what was done in them. Then the partners are learned again from everything.
+    The combination learns from the last windows: partners and habits from before each of them are
+    asked about what was done in it. Then the partners are learned again from everything.
 
     Args:
-        encoder: a network fitted on the log before `combination_cut`, on the same catalog.
+        encoder: a network fitted on the log before `first_cut`, on the same catalog.
 
     Raises:
         DataError: the log is too short, or holds none of the kinds.
     """
-    cut = combination_cut(events, config)
-    before, after = events.before(cut), events.since(cut)
-    if not len(before) or not len(after):
-        raise DataError(
-            f"the log spans less than horizon_days ({config.horizon_days}); send a longer one or lower it"
-        )
     network = None if encoder is None else NetworkSource.of(encoder, catalog)
-    early = _untrained(before, catalog, cut, config, network)
-    offered, asked = _examples(before, after, early, cut, config)
-    combinations, contests = combine(offered, config.kinds, config.strength, config.seed)
-    answers, more = combine(asked, tuple(f"{k} if asked" for k in config.kinds), config.strength, config.seed)
+    offered: list[Examples] = []
+    asked: list[Examples] = []
+    for number, cut in enumerate(_cuts(events, config)):
+        before = events.before(cut)
+        after = events.since(cut).before(cut + int(config.horizon_days * DAY_MS))
+        scorer = _untrained(before, catalog, cut, config, network)
+        some = _examples(before, after, scorer, cut, replace(config, seed=config.seed + number))
+        offered += some[False]
+        asked += some[True]
+    if not asked:
+        raise DataError(
+            f"nobody known before did any of {config.kinds} in the last {config.horizon_days} days"
+        )
+    names = tuple(f"{kind} if asked" for kind in config.kinds)
+    combinations, contests = combine(Examples.joined(offered), config.kinds, config.strength, config.seed)
+    answers, more = combine(Examples.joined(asked), names, config.strength, config.seed)
     late = _untrained(events, catalog, int(events.time_ms[-1]) + 1, config, network)
     return Fitted(replace(late, combinations=combinations, answers=answers), (*contests, *more))
 
@@ -134,10 +154,10 @@ def learn_partners(events: Interactions, catalog: Catalog, now_ms: int, config: 
 
 def _examples(
     before: Interactions, after: Interactions, scorer: InterestScorer, cut: int, config: InterestConfig
-) -> tuple[Examples, Examples]:
+) -> Mapping[bool, list[Examples]]:
     """What everybody known before the cut did after it, and some of what they did not.
 
-    First as if all had been offered to them, then as if they had asked for a leaf.
+    Under False as if all had been offered to them, under True as if they had asked for a leaf.
     """
     rng = np.random.default_rng(config.seed)
     done = {kind: _by_user(after.where(after.kind == KINDS.index(kind))) for kind in config.kinds}
@@ -159,11 +179,7 @@ def _examples(
                     person=np.full(len(rows), user),
                 )
             )
-    if not parts[True]:
-        raise DataError(
-            f"nobody known before did any of {config.kinds} in the last {config.horizon_days} days"
-        )
-    return Examples.joined(parts[False]), Examples.joined(parts[True])
+    return parts
 
 
 def _answers(
