@@ -150,6 +150,7 @@ def learn(demo: Demo, encoder: TextEncoder) -> tuple[Dataset, Turn]:
     network = replace(settings.network, trials=4, minutes=10.0 if demo.full else 3.0)
     people = replace(settings.policy.situations, households=1_200 if demo.full else 300)
     settings = replace(settings, network=network, policy=replace(settings.policy, situations=people))
+    settings = replace(settings, windows=3 if demo.full else 1)
     ads = journey_ads(data, later_ms=demo.later_ms)
     made = turn(
         data,

@@ -7,7 +7,7 @@ are judged before `tune_ms`, the policy is learned from [tune_ms, test_ms), and 
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from raysys.events import KINDS, AdUpdate, Kind
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.fit import Fitted, InterestConfig, fit_interest
 from raysys.interest.interactions import Interactions, popularity
+from raysys.interest.scorer import InterestScorer
 from raysys.policy.scorer import Policy
 from raysys.relevance.scorer import RelevanceScorer
 from raysys.signals import SIGNALS, SignalConstants
@@ -36,7 +37,7 @@ from tuning.interest import SearchSettings, tune_network
 from tuning.interest import Tuned as TunedNetwork
 from tuning.policy import HAND_SET, PolicySettings, tune_policy
 from tuning.policy import Tuned as TunedPolicy
-from tuning.quality import MODEL, TASKS, Table, measure
+from tuning.quality import MODEL, TASKS, Alternative, Table, measure
 from tuning.situations import gather
 from tuning.stand_in import kind as leaf_name
 
@@ -55,6 +56,8 @@ class LoopSettings:
     half_life_days: float = 112.0
     day_starts_h: int = 5
     """Hour UTC at which a shopping day begins, for the quality of the first one."""
+    windows: int = 1
+    """How many horizons the combination learns from, where the network's score is no part of it."""
     most_queries: int = 10
     """Search queries measured for each user."""
     network: SearchSettings = field(default_factory=SearchSettings)
@@ -65,6 +68,25 @@ class LoopSettings:
         """The settings of a TOML file."""
         plain = read_settings(cls, read_toml(path).get("loop", {}))
         return replace(plain, network=SearchSettings.read(path), policy=PolicySettings.read(path))
+
+    def measure(
+        self,
+        scorer: InterestScorer,
+        events: Interactions,
+        window: tuple[int, int],
+        others: Mapping[str, Alternative] | None = None,
+    ) -> Table:
+        """Quality in a window of a scorer that was fitted on what was before it."""
+        from_ms, to_ms = window
+        return measure(
+            scorer,
+            events.before(from_ms),
+            events.since(from_ms).before(to_ms),
+            from_ms,
+            others,
+            most_queries=self.most_queries,
+            day_starts_ms=self.day_starts_h * 3_600_000,
+        )
 
     def interest(self, kinds: tuple[Kind, ...]) -> InterestConfig:
         """How the interest model is fitted to data of these kinds; the last of them is the dearest."""
@@ -83,6 +105,8 @@ class Turn:
     bundle: Bundle
     network: TunedNetwork
     fitted: Fitted
+    tried: Mapping[str, float]
+    """Mean NDCG@10 in the tuning weeks of each way to use the network."""
     quality: Table
     policy: TunedPolicy
 
@@ -161,7 +185,7 @@ def turn(
         "response": response,
     }
     say("2/4 the interest model as of the tuning weeks, and situations to learn a policy in")
-    early = fit_interest(events.before(tune_ms), catalog, config, source)
+    early, config, tried = choose(events, catalog, (tune_ms, test_ms), config, source, settings)
     draft = Bundle(
         catalog=counted(catalog, events.before(tune_ms), tune_ms, config),
         policy=Policy.constant(SIGNALS, HAND_SET, 0.1),
@@ -175,15 +199,8 @@ def turn(
     say("4/4 the interest model as of the test weeks, and its quality in them")
     before = events.before(test_ms)
     late = fit_interest(before, catalog, config, source)
-    table = measure(
-        late.scorer,
-        before,
-        events.since(test_ms).before(end_ms),
-        test_ms,
-        {"document's network": document(before, len(catalog), test_ms, settings.half_life_days)},
-        most_queries=settings.most_queries,
-        day_starts_ms=settings.day_starts_h * 3_600_000,
-    )
+    others = {"document's network": document(before, len(catalog), test_ms, settings.half_life_days)}
+    table = settings.measure(late.scorer, events, (test_ms, end_ms), others)
     bundle = replace(
         draft,
         catalog=counted(catalog, before, test_ms, config),
@@ -191,9 +208,41 @@ def turn(
         signals=constants,
         policy=policy.policy,
         settings=replace(draft.settings, spread=tuple(policy.report["spread"])),
-        manifest={"data": data.report, "policy": policy.report["released"], "network": network.ndcg},
+        manifest={"data": data.report, "policy": policy.report["released"], "tried": tried},
     )
-    return Turn(bundle=bundle, network=network, fitted=late, quality=table, policy=policy)
+    return Turn(bundle=bundle, network=network, fitted=late, tried=tried, quality=table, policy=policy)
+
+
+def choose(
+    events: Interactions,
+    catalog: Catalog,
+    window: tuple[int, int],
+    config: InterestConfig,
+    source: UserEncoder,
+    settings: LoopSettings,
+) -> tuple[Fitted, InterestConfig, dict[str, float]]:
+    """The interest model with the network's score, or with the network for recall alone.
+
+    Whichever ranks better in the window, which both were fitted before; a score of the network
+    helps where its training is recent and people seek new things, and can harm where neither is so.
+
+    Returns:
+        The better one, its config, and the mean NDCG@10 over the tasks of both.
+    """
+    before = events.before(window[0])
+    fitted: dict[str, Fitted] = {}
+    tried: dict[str, float] = {}
+    configs = {
+        "network heard": config,
+        "network only recalls": replace(config, network_heard=False, windows=settings.windows),
+    }
+    for name, one in configs.items():
+        fitted[name] = fit_interest(before, catalog, one, source)
+        table = settings.measure(fitted[name].scorer, events, window)
+        tried[name] = float(np.mean([table.mean(task, MODEL)[0] for task in TASKS if task in table.users]))
+        print(f"{name}: mean NDCG@10 of the tasks in the tuning weeks {tried[name]:.4f}")
+    best = max(tried, key=lambda name: tried[name])
+    return fitted[best], configs[best], tried
 
 
 def learn_policy(situations: Situations, settings: PolicySettings, out: Path) -> TunedPolicy:

@@ -85,7 +85,8 @@ def retrain(demo: Demo, since_ms: int, *, force: bool) -> Path | None:
     interest = released.interest
     if not isinstance(interest, InterestScorer):
         raise ConfigError(f"{path.name} has no interest model of this version to start from")
-    config = LoopSettings.read().interest(kinds_of(events))
+    settings = LoopSettings.read()
+    config = replace(settings.interest(kinds_of(events)), network_heard=interest.network_heard)
     before, since = events.before(since_ms), events.since(since_ms)
     if not len(since):
         raise DataError("nothing happened since the last turn; there is nothing to judge a bundle by")

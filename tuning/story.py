@@ -111,6 +111,12 @@ def _learning(made: Turn) -> list[Section]:
             png=lines(curves, across="epoch", unit="NDCG@10"),
         ),
         Section(
+            title="Whether the network's score is heard",
+            text="Mean NDCG@10 of the tasks in the tuning weeks; else the network only recalls.",
+            head=("way", "NDCG@10"),
+            rows=list(made.tried.items()),
+        ),
+        Section(
             title="The last step of the interest model",
             text="Log loss of the competitors on people held out.",
             head=("kind", "competitor", "log loss"),

@@ -82,6 +82,8 @@ class UserView:
     """For each of PLACES: (groups, 4) faded slow count, days bought or touched, first_ms, last_ms."""
     scores: Floats
     """(len(SOURCES), I)"""
+    heard: Floats
+    """(len(SOURCES),) 1 for the sources that the combination looks at, 0 for those that only recall."""
     best: Floats
     """(len(SOURCES),) the highest score of each source, at least a little."""
     user: Floats
@@ -98,7 +100,13 @@ class UserView:
 
 
 def user_view(
-    habits: Habits, shelf: Shelf, partners: Partners, network: Recall | None, now_ms: int
+    habits: Habits,
+    shelf: Shelf,
+    partners: Partners,
+    network: Recall | None,
+    now_ms: int,
+    *,
+    network_heard: bool = True,
 ) -> UserView:
     """The view of a person; costs a few sparse products, so keep it while the state stays."""
     rows = habits.rows
@@ -123,6 +131,7 @@ def user_view(
             for code, groups in zip(shelf.codes, shelf.sizes, strict=True)
         ),
         scores=scores,
+        heard=np.array([source != "network" or network_heard for source in SOURCES], np.float64),
         best=np.maximum(scores.max(axis=1, initial=0.0), 1e-6),
         user=_user(habits, now_ms),
         total=max(total, 1e-9),
@@ -169,7 +178,7 @@ def features(view: UserView, rows: Ints, now_ms: int) -> Floats:
     own = _own_features(view, rows, now_ms, found)
     _group_features(view, rows, now_ms, own, found)
     at = FEATURES.index(SOURCES[0])
-    sources = view.scores[:, rows].T
+    sources = view.scores[:, rows].T * view.heard
     found[:, at : at + len(SOURCES)] = np.log1p(np.maximum(sources, 0.0))
     found[:, at + len(SOURCES) : at + 2 * len(SOURCES)] = sources / view.best
     at += 2 * len(SOURCES)

@@ -38,6 +38,9 @@ class InterestConfig:
     """A probability is that of the deed within so many days."""
     windows: int = 1
     """Of `horizon_days` each, before the end of the log: the combination learns from all of them."""
+    network_heard: bool = True
+    """Whether the combination looks at the network's score; else the network only recalls, which
+    is what finds items that nobody has taken yet."""
     half_life_days: float = 112.0
     recalled: int = 250
     """Items drawn for each person from those recalled and not chosen."""
@@ -98,7 +101,8 @@ def fit_interest(
     asked about what was done in it. Then the partners are learned again from everything.
 
     Args:
-        encoder: a network fitted on the log before `first_cut`, on the same catalog.
+        encoder: a network on the same catalog; to be heard it must not know what happened from
+            `first_cut` on.
 
     Raises:
         DataError: the log is too short, or holds none of the kinds.
@@ -109,7 +113,7 @@ def fit_interest(
     for number, cut in enumerate(_cuts(events, config)):
         before = events.before(cut)
         after = events.since(cut).before(cut + int(config.horizon_days * DAY_MS))
-        scorer = _untrained(before, catalog, cut, config, network)
+        scorer = _untrained(before, catalog, cut, config, network if config.network_heard else None)
         some = _examples(before, after, scorer, cut, replace(config, seed=config.seed + number))
         offered += some[False]
         asked += some[True]
@@ -138,6 +142,7 @@ def _untrained(
         combinations=(),
         answers=(),
         network=network,
+        network_heard=config.network_heard,
         sizes=config.sizes,
     ).with_items(counted)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 import numpy as np
@@ -40,6 +40,8 @@ class InterestScorer:
     answers: tuple[Combination, ...]
     """(E,) for items that answer a question: a person who asks for tea will have one of the teas."""
     network: NetworkSource | None = None
+    network_heard: bool = True
+    """Whether the combinations look at the network's score; else it only recalls."""
     sizes: RecallSizes = SIZES
     shelf: Shelf | None = None
     """Of the catalog last given to `with_items`; it is not saved."""
@@ -64,7 +66,8 @@ class InterestScorer:
         """The same from habits, which fitting and evaluation have in bulk."""
         if self.shelf is None:
             raise DataError("this scorer has no items yet; call with_items(catalog) first")
-        return user_view(habits, self.shelf, self.partners, self.network, now_ms)
+        network, heard = self.network, self.network_heard
+        return user_view(habits, self.shelf, self.partners, network, now_ms, network_heard=heard)
 
     def probs(self, view: UserView, rows: Ints, now_ms: int, *, asked: bool = False) -> Floats:
         """Probabilities (C, E) float32 of each kind; NaN where the row is -1.
@@ -125,8 +128,9 @@ class InterestScorer:
     def save(self, folder: Path) -> None:
         """Write into `folder`, which must not exist yet."""
         folder.mkdir()
-        sizes = {name: getattr(self.sizes, name) for name in self.sizes.__slots__}
-        head = {"kinds": self.kinds, "primary": self.primary, "features": FEATURES, "sizes": sizes}
+        head: dict[str, Any] = {"kinds": self.kinds, "primary": self.primary, "features": FEATURES}
+        head["sizes"] = {name: getattr(self.sizes, name) for name in self.sizes.__slots__}
+        head["network_heard"] = self.network_heard
         (folder / "interest.json").write_bytes(msgspec.json.encode(head))
         self.partners.co_visit.save(folder, "co_visit")
         self.partners.item_knn.save(folder, "item_knn")
@@ -165,5 +169,6 @@ class InterestScorer:
             combinations=tuple(load_combination(folder, kind) for kind in head["kinds"]),
             answers=tuple(load_combination(folder, f"{kind}.answer") for kind in head["kinds"]),
             network=network,
+            network_heard=head["network_heard"],
             sizes=RecallSizes(**head["sizes"]),
         )
