@@ -7,7 +7,7 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,8 +85,20 @@ class Served:
                     deployment["user_config"] = {"bundle": str(bundle)}
                 deployment |= self.over.get(deployment["name"], {})
         _get_global_client().deploy_apps(ServeDeploySchema.model_validate(config), _blocking=False)
+        self._roll_out([app["name"] for app in config["applications"]])
         for app in config["applications"]:
             self._wait(app["route_prefix"].rstrip("/"))
+
+    def _roll_out(self, names: Sequence[str]) -> None:
+        """Wait until no replica of before answers any more, whose state is another."""
+        from ray import serve
+
+        for _ in range(1200):
+            told = serve.status().applications
+            if all(name in told and told[name].status == "RUNNING" for name in names):
+                return
+            time.sleep(0.1)
+        pytest.fail(f"{self.layout}.yaml does not come up: {serve.status()}")
 
     def _wait(self, prefix: str) -> None:
         for _ in range(600):
