@@ -38,6 +38,8 @@ def recall(view: UserView, sizes: RecallSizes) -> Ints:
 
 def _top(score: Floats, count: int) -> Ints:
     """The `count` highest above 0, in no order."""
+    if not count:
+        return np.zeros(0, np.int64)
     if count < len(score):
         best = np.argpartition(score, len(score) - count)[len(score) - count :]
     else:

@@ -107,13 +107,15 @@ class InterestScorer:
         return np.asarray(rows[np.argsort(-score, kind="stable")[:length]])
 
     def similar(self, row: int, length: int) -> Ints:
-        """Rows chosen by the same people as `row`, best first; of its category if it is new."""
+        """Rows chosen by the same people as `row`, best first; alike by content if nobody took it yet."""
         if row < self.size:
             scores = self.partners.item_knn.weighted(np.array([row]), np.ones(1), self.size)
             best = np.argsort(-scores, kind="stable")[:length]
             best = best[scores[best] > 0]
             if len(best):
                 return np.asarray(best)
+        if self.network is not None and row < len(self.network.vectors):
+            return self.network.nearest(row, length)
         shelf = self.shelf
         if shelf is None or row >= len(shelf):
             return self.trending(length)

@@ -8,7 +8,7 @@ import numpy as np
 from raysys.catalog import Catalog
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.habits import Habits
-from raysys.types import Floats
+from raysys.types import Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,13 @@ class NetworkSource:
         logits = (self.vectors @ user).astype(np.float64)
         share = np.exp(logits - logits.max(initial=-np.inf))
         return np.asarray(share * (len(share) / max(float(share.sum()), 1e-300)))
+
+    def nearest(self, row: int, length: int) -> Ints:
+        """Rows of the vectors that point most nearly where that of `row` points, best first."""
+        size = np.maximum(np.linalg.norm(self.vectors, axis=1), 1e-9)
+        cosine = (self.vectors @ self.vectors[row]) / size
+        best = np.argsort(-cosine, kind="stable")[: length + 1]
+        return np.asarray(best[best != row][:length])
 
     def save(self, folder: Path) -> None:
         self.encoder.save(folder)
