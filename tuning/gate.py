@@ -16,6 +16,8 @@ EVIDENCE = 1_000
 """A change needs at least this effective sample size,"""
 EVIDENCE_SHARE = 0.1
 """and at least this share of the rankings."""
+ONE_SIDED = 1.645
+"""Standard errors that chance goes beyond in one case of twenty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,8 @@ class Quality:
     high: float
     baselines: Mapping[str, float]
     """The same metric of each simple alternative on the same data."""
+    paired_error: float = 0.0
+    """Standard error of the difference to the released bundle on the same users; 0 if unknown."""
 
     def __post_init__(self) -> None:
         if not self.low <= self.value <= self.high:
@@ -95,7 +99,9 @@ def gate_first(qualities: Sequence[Quality]) -> Verdict:
 
 
 def gate_refresh(qualities: Sequence[Quality], released: Mapping[str, float]) -> Verdict:
-    """A refresh may lose at most 1 % of any metric of the released bundle.
+    """A refresh may lose at most 1 % of any metric of the released bundle, and what chance explains.
+
+    Chance explains a loss that the paired difference shows with less than 95 % (one-sided).
 
     Args:
         qualities: of the new bundle.
@@ -107,8 +113,8 @@ def gate_refresh(qualities: Sequence[Quality], released: Mapping[str, float]) ->
         Line(
             name=quality.name,
             value=quality.value,
-            against="released less 1 %",
-            bar=(bar := released[quality.name] - TOLERANCE * abs(released[quality.name])),
+            against="released, 1 %, chance" if quality.paired_error else "released less 1 %",
+            bar=(bar := _refresh_bar(released[quality.name], quality.paired_error)),
             passed=quality.value >= bar,
         )
         for quality in qualities
@@ -117,6 +123,10 @@ def gate_refresh(qualities: Sequence[Quality], released: Mapping[str, float]) ->
     if not lines:
         raise DataError("new and released bundle share no metric; release with the gate `first`")
     return _verdict("refresh", lines)
+
+
+def _refresh_bar(released: float, paired_error: float) -> float:
+    return released - TOLERANCE * abs(released) - ONE_SIDED * paired_error
 
 
 def gate_change(difference: Estimate, guardrails: Sequence[Guardrail] = ()) -> Verdict:

@@ -15,6 +15,7 @@ from raysys.dataset.build import Dataset, build
 from raysys.dataset.logged import rewards_of
 from raysys.dataset.read import Read, of_events, together
 from raysys.errors import ConfigError, DataError, RaysysError
+from raysys.evaluation.metrics import clustered_error
 from raysys.interest.fit import fit_interest
 from raysys.interest.interactions import Interactions
 from raysys.interest.scorer import InterestScorer
@@ -22,9 +23,9 @@ from raysys.log import read_records
 from raysys.releases import current
 from raysys.state.open import open_store
 from tuning.demo import Demo
-from tuning.gate import judge
+from tuning.gate import Quality, judge
 from tuning.loop import LoopSettings, counted, kinds_of, qualities_of, say
-from tuning.quality import Table, measure
+from tuning.quality import MODEL, Table, measure
 from tuning.release import policy_difference, release
 from tuning.stand_in import StandInEngine, kind
 from tuning.traffic import Shopper, a_day
@@ -120,10 +121,17 @@ def _through_the_gate(
 ) -> Path | None:
     difference = policy_difference(bundle, released, demo.folder / "records", read)
     was = {quality.name: quality.value for quality in qualities_of(old, least=LEAST)}
-    qualities = qualities_of(new, least=LEAST)
+    qualities = [_beside(quality, new, old) for quality in qualities_of(new, least=LEAST)]
     verdict = judge(qualities, was, difference)
     print(verdict.table())
     return release(bundle, qualities, verdict, demo.bundles, force=force)
+
+
+def _beside(quality: Quality, new: Table, old: Table) -> Quality:
+    """A quality of the new bundle with the error of its difference to the released one."""
+    task = quality.name.removeprefix("ndcg@10 ")
+    difference = new.values[task, MODEL] - old.values[task, MODEL]
+    return replace(quality, paired_error=clustered_error(difference, new.users[task])[1])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

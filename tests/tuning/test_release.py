@@ -50,6 +50,16 @@ def test_a_refresh_may_lose_one_percent_and_no_more() -> None:
     assert not gate_refresh([quality(0.2470)], {"ndcg": 0.25}).passed
 
 
+def test_a_loss_that_chance_explains_refuses_no_refresh_and_a_sure_one_does() -> None:
+    """Bar: .25 less 1 % less 1.645 errors of the paired difference."""
+    unsure = replace(quality(0.2400), paired_error=0.01)
+    assert gate_refresh([unsure], {"ndcg": 0.25}).passed
+    sure = replace(quality(0.2400), paired_error=0.002)
+    verdict = gate_refresh([sure], {"ndcg": 0.25})
+    assert not verdict.passed
+    assert verdict.lines[0].bar == pytest.approx(0.25 * 0.99 - 1.645 * 0.002)
+
+
 def test_a_refresh_of_a_negative_metric_is_held_to_the_same_side() -> None:
     assert gate_refresh([quality(-1.009)], {"ndcg": -1.0}).passed
     assert not gate_refresh([quality(-1.02)], {"ndcg": -1.0}).passed
