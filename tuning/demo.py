@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import ray
 from tqdm import tqdm
 
 from raysys.ads.journey import ASSUMPTIONS as AD_ASSUMPTIONS
@@ -205,6 +206,7 @@ def _run(options: argparse.Namespace) -> int:
             return 1
     else:
         print(f"{released.name} was released before and is used again; `make clean-demo` begins anew")
+    ray.shutdown()  # what Tune and RLlib held is free for the services
     if not options.no_serve:
         serve(demo, released)
     print(f"\n{time.monotonic() - begun:.0f} s in all")

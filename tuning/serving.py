@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -61,7 +62,7 @@ class Services:
         log = (self.folder / "serve.log").open("wb")
         command = [str(Path(sys.executable).with_name("serve")), "run", str(self.layout)]
         process = subprocess.Popen(
-            command, env=environment(), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            command, env=self._environment(), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
         self.pid_file.parent.mkdir(parents=True, exist_ok=True)
         self.pid_file.write_text(str(process.pid))
@@ -70,8 +71,9 @@ class Services:
     def release(self, bundle: Path, *, patience_s: float = 60.0) -> None:
         """Let the running services take another bundle; they serve on while they load it."""
         self._write(bundle)
-        command = [str(Path(sys.executable).with_name("serve")), "run", "--non-blocking", str(self.layout)]
-        done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+        serve = str(Path(sys.executable).with_name("serve"))
+        command = [serve, "run", "--address", "auto", "--non-blocking", str(self.layout)]
+        done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, check=False)
         if done.returncode:
             raise ConfigError(f"serve run failed: {done.stderr[-500:]}")
         self._wait(bundle.name, patience_s)
@@ -88,6 +90,10 @@ class Services:
     def get(self, path: str) -> Any:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
             return json.loads(answer.read())
+
+    def _environment(self) -> dict[str, str]:
+        """With a folder of its own for Ray's notes, where a release finds the Ray of these services."""
+        return environment() | {"RAY_TMPDIR": str(Path(tempfile.gettempdir()) / f"raysys{self.port}")}
 
     def _write(self, bundle: Path) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

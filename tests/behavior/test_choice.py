@@ -40,9 +40,7 @@ def test_the_odds_of_a_set_are_those_of_all_orders_in_which_it_comes_first(
         left = shares.sum() - np.concatenate([[0.0], np.cumsum(shares[list(order)])[:-1]])
         odds += np.prod(shares[list(order)] / left)
     loss, _ = set_loss(np.array([utility]), present[None], bought[None])
-    np.testing.assert_allclose(
-        loss, -np.log(odds), atol=1e-5
-    )
+    np.testing.assert_allclose(loss, -np.log(odds), atol=1e-5)
 
 
 def test_the_gradient_of_the_odds_of_a_set_is_their_slope() -> None:
