@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from raysys.bundle import Bundle
@@ -122,6 +123,11 @@ def _through_the_gate(
     difference = policy_difference(bundle, released, demo.folder / "records", read)
     was = {quality.name: quality.value for quality in qualities_of(old, least=LEAST)}
     qualities = [_beside(quality, new, old) for quality in qualities_of(new, least=LEAST)]
+    if not qualities:
+        took = len(np.unique(new.users["window"])) if "window" in new.users else 0
+        raise DataError(
+            f"{took} people took something since, at least {LEAST} can judge a bundle; wait for more"
+        )
     verdict = judge(qualities, was, difference)
     print(verdict.table())
     return release(bundle, qualities, verdict, demo.bundles, force=force)
