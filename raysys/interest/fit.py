@@ -73,11 +73,6 @@ class Fitted:
     contests: tuple[Contest, ...]
 
 
-def first_cut(events: Interactions, config: InterestConfig) -> int:
-    """The moment from which on the combination learns; a network must be fitted on what was before."""
-    return min(_cuts(events, config))
-
-
 def _cuts(events: Interactions, config: InterestConfig) -> list[int]:
     """Where the windows begin, the latest first; those with less than a horizon before them are left out."""
     if not len(events):
@@ -101,8 +96,7 @@ def fit_interest(
     asked about what was done in it. Then the partners are learned again from everything.
 
     Args:
-        encoder: a network on the same catalog; to be heard it must not know what happened from
-            `first_cut` on.
+        encoder: a network on the same catalog; to be heard it must not have seen any of the windows.
 
     Raises:
         DataError: the log is too short, or holds none of the kinds.
