@@ -145,3 +145,36 @@ def test_a_bundle_that_is_refused_is_named_and_logged_as_json_while_the_old_one_
         for line in log.read_text().splitlines()
     ]
     assert any("no bundle refused" in line["message"] and line["levelname"] == "ERROR" for line in lines)
+
+
+def test_a_killed_events_replica_loses_nothing_while_the_other_applications_answer(served: Served) -> None:
+    acknowledged: list[str] = []
+    answered_after, killed_at, ranked = 0.0, 0.0, 0
+    asked = {"candidates": CANDIDATES, "user_id": "killed", "length": 5, "budget_ms": 60_000}
+    with httpx.Client(base_url=served.url, timeout=30) as client:
+        started = time.monotonic()
+        for number in range(1_000_000):
+            if not killed_at and time.monotonic() > started + 1:
+                for replica in replicas():
+                    if ":events:" in replica.cmdline()[0]:
+                        replica.kill()
+                        killed_at = time.monotonic()
+                assert killed_at, "no replica of the events application runs"
+            try:
+                event = click("killed", number) | {"event_id": f"killed-{number}"}
+                if client.post("/events", json=event).status_code == 200:
+                    acknowledged.append(event["event_id"])
+                    answered_after = time.monotonic() - killed_at if killed_at else 0.0
+            except httpx.HTTPError:
+                time.sleep(0.05)
+            answer = client.post("/rank", json=asked)
+            assert answer.status_code == 200
+            assert len(answer.json()["items"]) == 5
+            ranked += 1
+            if answered_after > 3 or (killed_at and time.monotonic() > killed_at + 60):
+                break
+        kept = [event["event_id"] for event in client.get("/events/users/killed").json()["events"]]
+    assert answered_after > 3
+    assert ranked > 10
+    assert len(kept) == len(set(kept))
+    assert not set(acknowledged) - set(kept)
