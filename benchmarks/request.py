@@ -1,4 +1,4 @@
-"""CPU of a ranking in process, for any bundle: `python -m benchmarks.request BUNDLE --state URI --user ID`."""
+"""CPU of a ranking in process: `python -m benchmarks.request BUNDLE --state URI --user ID`."""
 
 import argparse
 import time
