@@ -30,7 +30,7 @@ from tuning.gate import Verdict, judge
 from tuning.loop import LoopSettings, Turn, say, turn
 from tuning.release import release
 from tuning.serving import Services
-from tuning.story import example_calls, tell
+from tuning.story import example_calls, latency, tell, write
 
 WEEK_MS = 7 * DAY_MS
 TEST_DAYS = 28
@@ -196,24 +196,26 @@ def _run(options: argparse.Namespace) -> int:
     begun = time.monotonic()
     folder = options.out or Path("var/demo-full" if options.full else "var/demo")
     demo = Demo(folder=folder, full=options.full, port=options.port)
-    released = current(demo.bundles)
+    released, sections = current(demo.bundles), None
     if released is None:
         _, made = learn(demo, TextEncoder.load(options.encoder))
         released, verdict = gate(demo, made, force=options.force)
-        page = tell(demo.folder / "report.html", made, verdict)
-        print(f"report: {page}")
+        sections = tell(demo.folder / "report.html", made, verdict)
         if released is None:
             return 1
     else:
         print(f"{released.name} was released before and is used again; `make clean-demo` begins anew")
     ray.shutdown()  # what Tune and RLlib held is free for the services
     if not options.no_serve:
-        serve(demo, released)
+        data = serve(demo, released)
+        if sections is not None:
+            _, test_ms, _ = demo.windows()
+            write(demo.folder / "report.html", [*sections, latency(demo.port, data, test_ms)])
     print(f"\n{time.monotonic() - begun:.0f} s in all")
     return 0
 
 
-def serve(demo: Demo, released: Path) -> None:
+def serve(demo: Demo, released: Path) -> Dataset:
     """Fill the live state, start the services, and show what they answer."""
     say("services")
     data = read_data(demo)
@@ -224,6 +226,7 @@ def serve(demo: Demo, released: Path) -> None:
     fill_state(demo, events, test_ms)
     demo.services.start(released)
     example_calls(demo.port, data, test_ms)
+    return data
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,15 @@ from tuning.loop import Turn
 from tuning.quality import MODEL, SLICES, TASKS, Table
 from tuning.traffic import Host
 
+CALLS, CANDIDATES = 200, 100
 NOTE = (
     "The data are simulated by their publisher; nothing here is a finding about people. Values are NDCG@10,"
     " mean and standard error by household; the gain is that of raysys over the system, paired."
 )
 
 
-def tell(path: Path, made: Turn, verdict: Verdict) -> Path:
-    """Write the report and print the tables that matter."""
+def tell(path: Path, made: Turn, verdict: Verdict) -> list[Section]:
+    """Write the report, print the tables that matter, and return the report's sections."""
     print_quality(made.quality)
     print_policy(made.policy.report)
     sections = [
@@ -33,8 +34,42 @@ def tell(path: Path, made: Turn, verdict: Verdict) -> Path:
         *_policy(made.policy.report),
         _gate(verdict),
     ]
+    write(path, sections)
+    return sections
+
+
+def write(path: Path, sections: Sequence[Section]) -> None:
+    """Write the report, whole or not at all."""
     write_report(path, "raysys: one turn of the loop", sections)
-    return path
+    print(f"report: {path}")
+
+
+def latency(port: int, data: Dataset, before_ms: int) -> Section:
+    """How long the services take here and now, seen by a client on this machine."""
+    host = Host(port)
+    user, leaf, items = _somebody(data, before_ms)
+    more = [item.item_id for item in data.items[: CANDIDATES - len(items)]]
+    candidates = [{"item_id": item} for item in dict.fromkeys([*items, *more])]
+    bodies = {
+        "/rank": {"user_id": user, "query": leaf, "candidates": candidates, "length": 10},
+        "/feed": {"user_id": user, "length": 10},
+    }
+    sorted_ms: dict[str, list[float]] = {}
+    for path, body in bodies.items():
+        taken = []
+        for _ in range(CALLS):
+            begun = time.perf_counter()
+            host.post(path, body)
+            taken.append((time.perf_counter() - begun) * 1000)
+        sorted_ms[path] = sorted(taken)
+    rows = [(path, ms[CALLS // 2], ms[CALLS * 95 // 100], ms[-1]) for path, ms in sorted_ms.items()]
+    return Section(
+        title="Latency",
+        text=f"{CALLS} calls one after the other, {len(candidates)} candidates for /rank, from this machine.",
+        head=("path", "median ms", "95 % ms", "slowest ms"),
+        rows=rows,
+        png=lines(sorted_ms, across="call, fastest first", unit="ms"),
+    )
 
 
 def print_quality(table: Table) -> None:
@@ -142,6 +177,16 @@ def _policy(report: Mapping[str, Any]) -> list[Section]:
             title=f"Learning which profile to choose ({report['algorithm']})",
             text="Share gained over the best constant profile while learning, on the people learned from.",
             png=lines(curve, across="iteration", unit="share gained"),
+        ),
+        Section(
+            title="The policy beside the best constant profile",
+            text="Share gained, with its 95 % interval, as learned, and with one assumption changed.",
+            png=bars(
+                [row["name"] for row in report["judged"]],
+                [row["gain"] for row in report["judged"]],
+                [(row["high"] - row["low"]) / 2 for row in report["judged"]],
+                unit="share gained",
+            ),
         ),
         Section(
             title="The policy on people held out",

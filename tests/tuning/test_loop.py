@@ -27,6 +27,7 @@ from tuning.profiles import ProfileSettings
 from tuning.quality import MODEL
 from tuning.release import release
 from tuning.situations import SituationSettings
+from tuning.story import tell
 
 WORLD = World(users=120, items=160)
 DAYS = 48
@@ -97,6 +98,19 @@ def test_the_gate_says_of_every_task_what_it_compared(made: Turn, tmp_path: Path
     manifest = json.loads((path / "manifest.json").read_text())
     assert set(manifest["metrics"]) == {quality.name for quality in qualities}
     assert manifest["gate"]["passed"] == verdict.passed
+
+
+def test_the_report_shows_every_part_with_plots_and_prints_the_tables(
+    made: Turn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sections = tell(tmp_path / "report.html", made, gate_first(made.qualities()))
+    page, said = (tmp_path / "report.html").read_text(), capsys.readouterr().out
+    for title in ("Quality: window", "Calibration", "trials", "Fidelity", "Head-room", "Gate: first"):
+        assert any(title in section.title for section in sections)
+    assert page.count("<img") >= 6
+    assert "document&#x27;s network" in page
+    assert "expected" in said
+    assert "head-room" in said
 
 
 def test_the_constants_and_the_dial_are_measured_and_not_the_defaults(made: Turn) -> None:

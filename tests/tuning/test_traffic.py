@@ -4,11 +4,16 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from raysys.behavior.world import START_MS
 from raysys.catalog import Catalog
+from raysys.dataset.build import build
+from raysys.dataset.read import of_events
 from raysys.state.open import open_store
+from raysys.types import DAY_MS
 from tests.conftest import WORLD
 from tests.serving import Served
 from tuning.stand_in import StandInEngine
+from tuning.story import latency
 from tuning.traffic import Host, Shopper, TrafficError, a_day
 
 
@@ -30,6 +35,14 @@ def test_a_day_of_pages_is_acknowledged_and_kept(served: Served) -> None:
         store.close()
     assert sum(sum(state.own_bought) for state in states if state is not None) > 0
     assert all(state is not None and state.queries[-1] == "tea" for state in states)
+
+
+def test_the_latency_of_the_services_is_a_table_and_a_plot(served: Served) -> None:
+    data = build([of_events([*WORLD.catalog(), *WORLD.events(3)])])
+    section = latency(urlsplit(served.url).port or 0, data, START_MS + 4 * DAY_MS)
+    assert [row[0] for row in section.rows] == ["/rank", "/feed"]
+    assert all(0 < row[1] <= row[2] <= row[3] for row in section.rows)  # type: ignore[operator]
+    assert section.png[:4] == b"\x89PNG"
 
 
 def test_a_refusal_is_told_with_its_status_and_text(served: Served) -> None:
