@@ -47,6 +47,20 @@ def serving() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def ray_here() -> Iterator[None]:
+    """The suite's Ray if it runs, else one that goes when the module is done."""
+    import ray
+
+    from tuning.trials import start_ray
+
+    mine = not ray.is_initialized()
+    start_ray(2)
+    yield
+    if mine:
+        ray.shutdown()
+
+
+@pytest.fixture(scope="module")
 def served(
     request: pytest.FixtureRequest,
     serving: str,

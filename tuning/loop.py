@@ -181,7 +181,7 @@ def turn(
     parts: dict[str, Any] = {
         "relevance": RelevanceScorer.learn({catalog.text(row) for row in range(len(catalog))}),
         "encoder": encoder,
-        "classes": QueryClasses.learn(queries_of(data, catalog)),
+        "classes": QueryClasses.learn(queries_of(data, events, catalog, tune_ms)),
         "response": response,
     }
     say("2/4 the interest model as of the tuning weeks, and situations to learn a policy in")
@@ -260,13 +260,12 @@ def counted(catalog: Catalog, events: Interactions, now_ms: int, config: Interes
     return replace(catalog, popularity=popularity(events, len(catalog), now_ms, config.half_life_days))
 
 
-def queries_of(data: Dataset, catalog: Catalog) -> list[str]:
-    """What people searched for; where the log has no queries, the leaves of what they took stand in."""
-    asked = [shown.query for shown in data.impressions if shown.query]
+def queries_of(data: Dataset, events: Interactions, catalog: Catalog, before_ms: int) -> list[str]:
+    """What people searched for before a moment; leaves of what they took, if the log has no queries."""
+    asked = [shown.query for shown in data.impressions if shown.query and (shown.time_ms or 0) < before_ms]
     if asked:
         return asked
-    rows = catalog.rows(data.interactions["item"].to_list())
-    return [leaf_name(catalog.categories[row]) for row in rows[rows >= 0].tolist()]
+    return [leaf_name(catalog.categories[row]) for row in events.before(before_ms).row.tolist()]
 
 
 def say(words: str) -> None:
