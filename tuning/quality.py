@@ -5,7 +5,7 @@ window (`first_day`, `window`), those never bought before (`discovery`), and, am
 one leaf of the category, which of them were bought (`search`; a slice for each kind of query).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,9 +113,9 @@ def measure(
         systems["network alone"] = lambda user, view: view.scores[SOURCES.index("network")]
     sheet = _Sheet()
     everybody = habits_of(before)
-    for user, rows, times in tqdm(list(_by_user(truth)), desc="held-out quality", unit="user"):
+    for user, places in tqdm(list(truth.by_user()), desc="held-out quality", unit="user"):
         if user in everybody:
-            day = (times - day_starts_ms) // DAY_MS
+            rows, day = truth.row[places], (truth.time_ms[places] - day_starts_ms) // DAY_MS
             first = np.unique(rows[day == day.min()])
             _user(sheet, scorer, systems, user, everybody[user], first, np.unique(rows), now_ms, most_queries)
     return sheet.table()
@@ -212,10 +212,3 @@ def _ndcg(score: Floats, truth: Ints, shown: Bools | None) -> float:
     best = best[np.isfinite(usable[best])]
     order = best[np.lexsort((best, -usable[best]))][:LENGTH]
     return ndcg(np.isin(order, truth), len(truth), LENGTH)
-
-
-def _by_user(events: Interactions) -> Iterator[tuple[int, Ints, Ints]]:
-    order = np.argsort(events.user, kind="stable")
-    users, starts = np.unique(events.user[order], return_index=True)
-    for user, places in zip(users.tolist(), np.split(order, starts[1:]), strict=True):
-        yield user, events.row[places], events.time_ms[places]

@@ -14,6 +14,7 @@ from raysys.evaluation.report import Section, bars, calibration, lines, write_re
 from tuning.gate import Verdict
 from tuning.loop import Turn
 from tuning.quality import MODEL, SLICES, TASKS, Table
+from tuning.stand_in import kind
 from tuning.traffic import Host
 
 CALLS, CANDIDATES = 200, 100
@@ -237,7 +238,7 @@ def _somebody(data: Dataset, before_ms: int) -> tuple[str, str, list[str]]:
     """Somebody with a history, a leaf that they buy from, and 12 of its items."""
     frame = data.interactions.filter(pl.col("time_ms") < before_ms)
     user = frame["user"].value_counts(sort=True)["user"][len(frame["user"].unique()) // 2]
-    leaves = {item.item_id: (item.category or "").rsplit("/", 1)[-1] for item in data.items}
+    leaves = {item.item_id: kind(item.category or "") for item in data.items}
     mine = Counter(leaves[item] for item in frame.filter(pl.col("user") == user)["item"].to_list())
     sizes = Counter(leaves.values())
     leaf = next((name for name, _ in mine.most_common() if sizes[name] >= 12), mine.most_common(1)[0][0])

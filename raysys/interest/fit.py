@@ -159,7 +159,7 @@ def _examples(
     Under False as if all had been offered to them, under True as if they had asked for a leaf.
     """
     rng = np.random.default_rng(config.seed)
-    done = {kind: _by_user(after.where(after.kind == KINDS.index(kind))) for kind in config.kinds}
+    done = {kind: _rows_by_user(after, kind) for kind in config.kinds}
     nothing = np.zeros(0, np.int64)
     parts: dict[bool, list[Examples]] = {False: [], True: []}
     for user, habits in _known_and_newcomers(before, rng):
@@ -244,9 +244,6 @@ def _some(there: Ints, most: int, rng: np.random.Generator) -> tuple[Ints, Float
     return drawn, np.full(len(drawn), len(there) / max(len(drawn), 1))
 
 
-def _by_user(events: Interactions) -> Mapping[int, Ints]:
-    if not len(events):
-        return {}
-    order = np.argsort(events.user, kind="stable")
-    users, starts = np.unique(events.user[order], return_index=True)
-    return dict(zip(users.tolist(), np.split(events.row[order], starts[1:]), strict=True))
+def _rows_by_user(events: Interactions, kind: Kind) -> Mapping[int, Ints]:
+    mine = events.where(events.kind == KINDS.index(kind))
+    return {user: mine.row[places] for user, places in mine.by_user()}

@@ -86,10 +86,8 @@ def habits_of(events: Interactions) -> Mapping[int, Habits]:
     users, starts = np.unique(own["user"], return_index=True)
     ends = np.append(starts, len(own["user"]))[1:]
     bounds = dict(zip(users.tolist(), zip(starts.tolist(), ends.tolist(), strict=True), strict=True))
-    order = np.argsort(events.user, kind="stable")
-    everybody, first = np.unique(events.user[order], return_index=True)
     found = {}
-    for user, at in zip(everybody.tolist(), np.split(order, first[1:]), strict=True):
+    for user, at in events.by_user():
         low, high = bounds.get(user, (0, 0))
         low = max(low, high - OWN_ITEMS)
         latest = at[-HISTORY:]

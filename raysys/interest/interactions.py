@@ -1,5 +1,6 @@
 """Interactions as columns, and the state of a user as of a moment, for fitting."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,14 @@ class Interactions:
             kind=_BY_NAME[kind][known],
             time_ms=frame["time_ms"].to_numpy().astype(np.int64)[known],
         )
+
+    def by_user(self) -> Iterator[tuple[int, Ints]]:
+        """Every user code, rising, with the places (n,) of their interactions in order of time."""
+        order = np.argsort(self.user, kind="stable")
+        users, starts = np.unique(self.user[order], return_index=True)
+        ends = np.append(starts, len(order))[1:]
+        for user, start, end in zip(users.tolist(), starts.tolist(), ends.tolist(), strict=True):
+            yield user, order[start:end]
 
     def where(self, keep: Bools) -> "Interactions":
         """Those that `keep` (N,) says."""

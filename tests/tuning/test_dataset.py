@@ -1,6 +1,5 @@
 """The dataset job: the same result on one shard and on Ray's, from files and from the live log."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,19 +23,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "events.jsonl").write_bytes(b"\n".join(lines + lines[::10]))
     (folder / "items.jsonl").write_bytes(b"\n".join(encode_event(item) for item in WORLD.catalog()))
     return folder
-
-
-@pytest.fixture(scope="module")
-def ray_here() -> Iterator[None]:
-    """The suite's Ray if it runs, else one that goes when this module is done."""
-    import ray
-
-    mine = not ray.is_initialized()
-    if mine:
-        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
-    if mine:
-        ray.shutdown()
 
 
 def test_shards_on_ray_give_what_one_shard_gives(files: Path, ray_here: None, tmp_path: Path) -> None:

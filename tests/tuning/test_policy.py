@@ -1,7 +1,6 @@
 """Learning a policy: the shadow's arithmetic, PPO finding what is there to find, and an honest verdict."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,17 +24,6 @@ from tuning.trials import start_ray
 
 BANK = np.zeros((2, len(SIGNALS)))
 BANK[0, SIGNALS.index("popularity")] = BANK[1, SIGNALS.index("interest")] = 1.0
-
-
-@pytest.fixture(scope="module")
-def ray_here() -> Iterator[None]:
-    """The suite's Ray if it runs, else one that goes when this module is done."""
-    import ray
-
-    mine = not ray.is_initialized()
-    yield
-    if mine:
-        ray.shutdown()
 
 
 def test_an_episodes_return_is_the_gain_over_the_incumbent_by_the_same_chance() -> None:
