@@ -1,0 +1,150 @@
+"""What a log is asked to judge an interest model by: users, moments, and what came next."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from raysys.errors import DataError
+from raysys.interest.interactions import Interactions
+from raysys.types import Bools, Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """n users, each asked about once, as of a moment."""
+
+    before: Interactions
+    """What is known when they are asked: the histories of these users, and maybe of others."""
+    user: Ints
+    """(n,) user codes, rising."""
+    now_ms: Ints
+    """(n,) the moment of asking."""
+    truth: tuple[Ints, ...]
+    """(n,) item rows that came next, each once, at least one."""
+    new_only: bool
+    """Whether items of the history are out of the question, as where nobody takes a thing twice."""
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def of(self, keep: Bools) -> Self:
+        """Those that `keep` (n,) says; what is known of others stays."""
+        truth = tuple(rows for rows, kept in zip(self.truth, keep.tolist(), strict=True) if kept)
+        cls = type(self)
+        return cls(
+            before=self.before,
+            user=self.user[keep],
+            now_ms=self.now_ms[keep],
+            truth=truth,
+            new_only=self.new_only,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """A log cut in three: what is learned from, what settings are chosen by, what is reported."""
+
+    train: Interactions
+    valid: Asked
+    test: Asked
+    """Its histories hold what `valid` asked for, as a live history would."""
+
+
+def leave_one_out(events: Interactions, *, keep_seen: bool = False) -> Split:
+    """Each user's last interaction is the test, the one before it the validation.
+
+    Of equal times the later one of the log is the later one. Users with fewer than three
+    interactions are learned from and not asked about.
+
+    Raises:
+        DataError: nobody has three interactions.
+    """
+    from_end = places_from_end(events)
+    asked = np.isin(events.user, np.unique(events.user[from_end == 2]))
+    if not asked.any():
+        raise DataError(
+            f"none of {len(np.unique(events.user))} users has 3 interactions; leave-one-out needs them:"
+            " send a longer log or split by time"
+        )
+    train = events.where(~asked | (from_end >= 2))
+    return Split(
+        train=train,
+        valid=last_one(events.where(~asked | (from_end >= 1)), asked_from=2, new_only=not keep_seen),
+        test=last_one(events, asked_from=3, new_only=not keep_seen),
+    )
+
+
+def last_one(events: Interactions, *, asked_from: int, new_only: bool) -> Asked:
+    """The last interaction of everybody who has at least `asked_from` of them, asked for from the rest."""
+    from_end = places_from_end(events)
+    able = np.isin(events.user, np.unique(events.user[from_end == asked_from - 1]))
+    last = events.where(able & (from_end == 0))
+    order = np.argsort(last.user, kind="stable")
+    return Asked(
+        before=events.where(~able | (from_end >= 1)),
+        user=last.user[order],
+        now_ms=last.time_ms[order],
+        truth=tuple(last.row[order][:, None]),
+        new_only=new_only,
+    )
+
+
+def by_time(events: Interactions, at_ms: int, *, keep_seen: bool = False) -> Split:
+    """What happened at a moment and after it is the test; as long a stretch before it, the validation.
+
+    A user is asked once, at the first interaction of a stretch, for everything of the stretch; of
+    users who are new in it nothing is known, and they are not asked about. The validation takes at
+    most a quarter of the time before the moment.
+
+    Raises:
+        DataError: one of the three parts is empty.
+    """
+    if not len(events):
+        raise DataError("the log has no interactions")
+    first, end = int(events.time_ms[0]), int(events.time_ms[-1]) + 1
+    length = min(end - at_ms, (at_ms - first) // 4)
+    if not first < at_ms < end or length <= 0:
+        raise DataError(f"the log spans {first} to {end - 1} ms; split it at a moment inside, not at {at_ms}")
+    cut = at_ms - length
+    split = Split(
+        train=events.before(cut),
+        valid=stretch(events.before(at_ms), cut, new_only=not keep_seen),
+        test=stretch(events, at_ms, new_only=not keep_seen),
+    )
+    for name, asked in (("validation", split.valid), ("test", split.test)):
+        if not len(asked):
+            raise DataError(f"no user known before is seen in the {name}; split the log at another moment")
+    return split
+
+
+def stretch(events: Interactions, cut_ms: int, *, new_only: bool) -> Asked:
+    """Everything that users known before `cut_ms` did from then on; with `new_only`, of what was new to them."""
+    before, after = events.before(cut_ms), events.since(cut_ms)
+    known = {user: before.row[places] for user, places in before.by_user()}
+    users, moments, truth = [], [], []
+    for user, places in after.by_user():
+        if user not in known:
+            continue
+        rows = np.unique(after.row[places])
+        rows = np.setdiff1d(rows, known[user]) if new_only else rows
+        if len(rows):
+            users.append(user)
+            moments.append(int(after.time_ms[places[0]]))
+            truth.append(rows)
+    return Asked(
+        before=before,
+        user=np.array(users, np.int64),
+        now_ms=np.array(moments, np.int64),
+        truth=tuple(truth),
+        new_only=new_only,
+    )
+
+
+def places_from_end(events: Interactions) -> Ints:
+    """(N,) how many later interactions the same user has."""
+    order = np.argsort(events.user, kind="stable")
+    _, start, count = np.unique(events.user[order], return_index=True, return_counts=True)
+    found = np.empty(len(events), np.int64)
+    found[order] = np.repeat(start + count, count) - 1 - np.arange(len(events))
+    return found
