@@ -119,7 +119,7 @@ def by_time(events: Interactions, at_ms: int, *, keep_seen: bool = False) -> Spl
 
 
 def stretch(events: Interactions, cut_ms: int, *, new_only: bool) -> Asked:
-    """Everything that users known before `cut_ms` did from then on; with `new_only`, of what was new to them."""
+    """What users known before `cut_ms` did from then on; with `new_only`, of that what was new to them."""
     before, after = events.before(cut_ms), events.since(cut_ms)
     known = {user: before.row[places] for user, places in before.by_user()}
     users, moments, truth = [], [], []
