@@ -61,28 +61,27 @@ def leave_one_out(events: Interactions, *, keep_seen: bool = False) -> Split:
         DataError: nobody has three interactions.
     """
     from_end = places_from_end(events)
-    asked = np.isin(events.user, np.unique(events.user[from_end == 2]))
-    if not asked.any():
+    able = np.unique(events.user[from_end == 2])
+    if not len(able):
         raise DataError(
             f"none of {len(np.unique(events.user))} users has 3 interactions; leave-one-out needs them:"
             " send a longer log or split by time"
         )
-    train = events.where(~asked | (from_end >= 2))
+    mine = np.isin(events.user, able)
     return Split(
-        train=train,
-        valid=last_one(events.where(~asked | (from_end >= 1)), asked_from=2, new_only=not keep_seen),
-        test=last_one(events, asked_from=3, new_only=not keep_seen),
+        train=events.where(~mine | (from_end >= 2)),
+        valid=last_one(events.where(~mine | (from_end >= 1)), able, new_only=not keep_seen),
+        test=last_one(events, able, new_only=not keep_seen),
     )
 
 
-def last_one(events: Interactions, *, asked_from: int, new_only: bool) -> Asked:
-    """The last interaction of everybody who has at least `asked_from` of them, asked for from the rest."""
-    from_end = places_from_end(events)
-    able = np.isin(events.user, np.unique(events.user[from_end == asked_from - 1]))
-    last = events.where(able & (from_end == 0))
+def last_one(events: Interactions, users: Ints, *, new_only: bool) -> Asked:
+    """The last interaction of each of `users` (n,), rising, asked for from everything before it."""
+    asked = np.isin(events.user, users) & (places_from_end(events) == 0)
+    last = events.where(asked)
     order = np.argsort(last.user, kind="stable")
     return Asked(
-        before=events.where(~able | (from_end >= 1)),
+        before=events.where(~asked),
         user=last.user[order],
         now_ms=last.time_ms[order],
         truth=tuple(last.row[order][:, None]),
