@@ -95,7 +95,8 @@ def read_data(demo: Demo) -> Dataset:
         print("assumed:", line)
     print(f"assumed: everything happens {later_ms // WEEK_MS} weeks later than in the data")
     print("kept:", kept)
-    return make(read([source]), demo.dataset, 1)
+    make(read([source]), demo.dataset, 1)
+    return Dataset.load(demo.dataset)
 
 
 def read_catalog(demo: Demo, data: Dataset, encoder: TextEncoder) -> Catalog:

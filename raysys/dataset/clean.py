@@ -5,16 +5,15 @@ is the same whatever happened after it.
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
-from raysys.events import Impression
 from raysys.types import DAY_MS
 
-ORDER = ("time_ms", "user", "item", "kind", "value")
-"""The order of interactions that does not depend on files or shards."""
+TWICE = "sent twice"
+ORDER = ("bucket", "user", "time_ms", "place")
+"""The order of interactions: of a user by time, and at one time as they arrived."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,36 +29,12 @@ class CleanSettings:
     """Views and clicks within a minute; purchases are exempt, a receipt has one time."""
 
 
-def linked(frame: pl.DataFrame, impressions: Sequence[Impression]) -> pl.DataFrame:
-    """Sessions with the first user that was seen in each (session_id, linked, since)."""
-    told = ("session_id", "user_id", "time_ms")
-    shown = pl.DataFrame(
-        {name: [getattr(event, name) for event in impressions] for name in told},
-        schema=dict(frame.select(told).schema),
-    )
-    both = pl.concat([frame.select(told), shown]).drop_nulls().sort("time_ms", "user_id")
-    return (
-        both.group_by("session_id", maintain_order=True)
-        .first()
-        .rename({"user_id": "linked", "time_ms": "since"})
-    )
-
-
-def keyed(frame: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
-    """The state key of each interaction; a session belongs to its first user from then on."""
-    user = pl.coalesce("user_id", pl.when(pl.col("time_ms") >= pl.col("since")).then(pl.col("linked")))
-    joined = frame.join(links, on="session_id", how="left")
-    return joined.with_columns(user=pl.coalesce("u:" + user, "s:" + pl.col("session_id"))).drop(
-        "linked", "since"
-    )
-
-
-def without_duplicates(frame: pl.DataFrame) -> pl.DataFrame:
-    """One row for each event id, and one for each content where the sender gave no id."""
-    frame = frame.sort("time_ms", "user", "item_id", "kind", "value", nulls_last=True)
-    named = frame.filter(pl.col("event_id").is_not_null()).unique("event_id", keep="first")
-    rest = frame.filter(pl.col("event_id").is_null()).unique(keep="first")
-    return pl.concat([named, rest])
+def without_duplicates(frame: pl.DataFrame, removed: Counter[str]) -> pl.DataFrame:
+    """The first of those that are the same in everything but their place."""
+    content = [name for name in frame.columns if name != "place"]
+    kept = frame.unique(content, keep="first", maintain_order=True)
+    removed[TWICE] += len(frame) - len(kept)
+    return kept
 
 
 def impossible(settings: CleanSettings) -> pl.Expr:
@@ -89,8 +64,10 @@ def without_impossible(frame: pl.DataFrame, settings: CleanSettings, removed: Co
 
 
 def without_robots(frame: pl.DataFrame, settings: CleanSettings, removed: Counter[str]) -> pl.DataFrame:
-    """Users end where they become faster than people are; what they did before stays."""
-    frame = frame.sort(ORDER, nulls_last=True)
+    """Users end where they become faster than people are; what they did before stays.
+
+    `frame` is in order of time for each user.
+    """
     looks = pl.col("kind").is_in(["view", "click"])
     day, minute = pl.col("time_ms") // DAY_MS, pl.col("time_ms") // 60_000
     busy = pl.int_range(pl.len()).over("user", day) >= settings.robot_per_day

@@ -5,11 +5,12 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from raysys.dataset.mapping import Mapping
@@ -104,9 +105,10 @@ def together(chunks: Iterable[Read]) -> Read:
     return whole
 
 
-def write_quarantine(refused: Sequence[Refusal], path: Path) -> None:
-    """One refused row a line, as JSON: where, which field, and why."""
-    path.write_bytes(b"".join(msgspec.json.encode(refusal) + b"\n" for refusal in refused))
+def write_quarantine(refused: Sequence[Refusal], path: Path, *, anew: bool = True) -> None:
+    """One refused row a line, as JSON: where, which field, and why; after what is there unless `anew`."""
+    with path.open("wb" if anew else "ab") as file:
+        file.writelines(msgspec.json.encode(refusal) + b"\n" for refusal in refused)
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
@@ -147,32 +149,75 @@ def _mapped_lines(chunk: list[tuple[int, bytes]], source: str, mapping: Mapping,
 
 
 def _read_parquet(path: Path, mapping: Mapping, now_ms: int | None) -> Iterator[Read]:
-    frame = pl.read_parquet(path)
-    for start in range(0, len(frame), CHUNK):
-        part = frame[start : start + CHUNK]
-        yield _rows(part, range(start + 1, start + 1 + len(part)), path.name, mapping, now_ms)
+    from pyarrow.parquet import ParquetFile
+
+    line = 1
+    with ParquetFile(path) as file:
+        for batch in file.iter_batches(CHUNK):
+            part = pl.DataFrame(batch)
+            yield _rows(part, range(line, line + len(part)), path.name, mapping, now_ms)
+            line += len(part)
 
 
 def _read_csv(path: Path, mapping: Mapping, now_ms: int | None) -> Iterator[Read]:
-    """Row by row in Python: a broken quote or a short row costs that row, not the file."""
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        rows = csv.reader(file)
-        header = next(rows, [])
-        numbered = ((rows.line_num, row) for row in rows if row)
+    """Whole columns at once up to the first quote, which may hold commas and line ends; then row by row."""
+    with path.open("rb") as file:
+        header = next(csv.reader([file.readline().decode("utf-8", "replace")]), [])
+        line = 2
+        while lines := list(islice(file, CHUNK)):
+            block = b"".join(lines)
+            if b'"' in block or b"\r" in block.replace(b"\r\n", b"") or len(header) < 2:
+                break
+            yield _plain(block, line, header, path.name, mapping, now_ms)
+            line += len(lines)
+        texts = (raw.decode("utf-8", "replace") for raw in chain(lines, file))
+        rows = csv.reader(texts)
+        numbered = ((line - 1 + rows.line_num, row) for row in rows if row)
         while chunk := list(islice(numbered, CHUNK)):
-            whole = [(line, row) for line, row in chunk if len(row) == len(header)]
-            refused = [
-                Refusal(path.name, line, "", f"{len(row)} columns, expected {len(header)}")
-                for line, row in chunk
-                if len(row) != len(header)
-            ]
-            found = Read(refused=refused, rows=len(refused))
-            if whole:
-                columns = zip(*(row for _, row in whole), strict=True)
-                texts = pl.DataFrame(dict(zip(header, map(list, columns), strict=True)))
-                frame = texts.select(pl.when(pl.all() != "").then(pl.all()))
-                found.add(_rows(frame, [line for line, _ in whole], path.name, mapping, now_ms))
-            yield found
+            yield _by_row(chunk, header, path.name, mapping, now_ms)
+
+
+def _plain(
+    block: bytes, first: int, header: list[str], source: str, mapping: Mapping, now_ms: int | None
+) -> Read:
+    """Lines without quotes: a short row costs that row, not the file."""
+    texts = pl.Series("text", block.decode("utf-8", "replace").split("\n")).str.strip_suffix("\r")
+    told = pl.DataFrame({"text": texts, "line": np.arange(first, first + len(texts))}).filter(texts != "")
+    width = told["text"].str.count_matches(",", literal=True) + 1
+    whole = width == len(header)
+    refused = [
+        _ragged(source, line, found, header)
+        for line, found in zip(told["line"].filter(~whole), width.filter(~whole), strict=True)
+    ]
+    found = Read(refused=refused, rows=len(refused))
+    told = told.filter(whole)
+    if len(told):
+        fields = told["text"].str.split_exact(",", len(header) - 1).struct.rename_fields(header)
+        found.add(_rows(_filled(fields.struct.unnest()), told["line"].to_list(), source, mapping, now_ms))
+    return found
+
+
+def _by_row(
+    chunk: list[tuple[int, list[str]]], header: list[str], source: str, mapping: Mapping, now_ms: int | None
+) -> Read:
+    """Row by row in Python: a broken quote or a short row costs that row, not the file."""
+    whole = [(line, row) for line, row in chunk if len(row) == len(header)]
+    refused = [_ragged(source, line, len(row), header) for line, row in chunk if len(row) != len(header)]
+    found = Read(refused=refused, rows=len(refused))
+    if whole:
+        columns = zip(*(row for _, row in whole), strict=True)
+        texts = pl.DataFrame(dict(zip(header, map(list, columns), strict=True)))
+        found.add(_rows(_filled(texts), [line for line, _ in whole], source, mapping, now_ms))
+    return found
+
+
+def _ragged(source: str, line: int, found: int, header: list[str]) -> Refusal:
+    return Refusal(source, line, "", f"{found} columns, expected {len(header)}")
+
+
+def _filled(texts: pl.DataFrame) -> pl.DataFrame:
+    """What is empty is absent."""
+    return texts.select(pl.when(pl.all() != "").then(pl.all()))
 
 
 def _rows(

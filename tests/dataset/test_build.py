@@ -1,4 +1,4 @@
-"""A log becomes the same clean dataset whatever its format, order and number of shards."""
+"""A log becomes the same clean dataset whatever its format and number of files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,8 @@ from raysys.behavior.world import START_MS, World
 from raysys.dataset.build import Dataset, build
 from raysys.dataset.clean import CleanSettings
 from raysys.dataset.mapping import Mapping
-from raysys.dataset.read import of_events, read, write_quarantine
+from raysys.dataset.prepare import prepare
+from raysys.dataset.read import of_events, read, together, write_quarantine
 from raysys.dataset.split import WeightSettings, by_time, matrix
 from raysys.errors import DataError
 from raysys.events import Event, Forget, Impression, Interaction, UserUpdate, encode_event
@@ -49,15 +50,38 @@ def test_jsonl_csv_and_parquet_give_one_dataset(tmp_path: Path, log: list[Event]
     assert len(set(prints.values())) == 1, prints
 
 
-def test_many_shards_give_the_dataset_of_one(log: list[Event]) -> None:
-    one, many = built(log), built(log, shards=7)
+def test_many_files_made_of_small_batches_give_the_dataset_of_one(log: list[Event]) -> None:
+    one, many = built(log), built(log, file_rows=1, batch_rows=10)
     assert one.report == many.report
     assert one.interactions.equals(many.interactions)
 
 
-def test_the_order_of_arrival_changes_nothing(log: list[Event]) -> None:
-    shuffled = [log[n] for n in np.random.default_rng(0).permutation(len(log))]
-    assert built(shuffled).report["fingerprint"] == built(log).report["fingerprint"]
+def test_the_order_of_arrival_of_what_happened_at_different_times_changes_nothing(log: list[Event]) -> None:
+    apart = list({event.time_ms: event for event in log if isinstance(event, Interaction)}.values())
+    shuffled = [apart[n] for n in np.random.default_rng(0).permutation(len(apart))]
+    one, other = built(apart), built(shuffled)
+    assert len(one.interactions) > 100
+    assert one.report == other.report
+    assert one.interactions.equals(other.interactions)
+
+
+@settings(max_examples=15, deadline=None)
+@given(order=st.permutations("abcdef"), sizes=st.tuples(st.integers(1, 6), st.integers(1, 6)))
+def test_what_happened_at_one_time_keeps_the_order_of_the_files(
+    order: list[str], sizes: tuple[int, int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Logs that know days alone tell in the order of their rows what came first."""
+    folder = tmp_path_factory.mktemp("files")
+    events = [
+        deed(user, item, T + day * DAY_MS) for item in order for user in ("bob", "ann") for day in (1, 0)
+    ]
+    for name, part in (("0.csv", events[:10]), ("1.csv", events[10:])):
+        of_events(part).interactions.write_csv(folder / name)
+    frame = build(read([folder]), file_rows=sizes[0], batch_rows=sizes[1]).interactions
+    for _, of_one in frame.group_by("user", "time_ms"):
+        assert of_one["item"].to_list() == order
+    swapped = build(read([folder / "1.csv", folder / "0.csv"])).interactions
+    assert swapped.filter(user="u:ann")["item"].to_list() != frame.filter(user="u:ann")["item"].to_list()
 
 
 def test_bad_lines_are_quarantined_with_number_and_reason(tmp_path: Path) -> None:
@@ -121,12 +145,12 @@ def test_the_forgotten_and_the_refusing_are_not_learned_from() -> None:
     assert data.interactions["user"].to_list() == ["u:cat"]
 
 
-@pytest.mark.parametrize("shards", [1, 5])
+@pytest.mark.parametrize("file_rows", [1, 1_000])
 @pytest.mark.parametrize("by_impression", [True, False])
 @pytest.mark.parametrize("wish", [Forget(user_id="ann"), Forget(user_id="ann", time_ms=T + 5),
                                   UserUpdate(user_id="ann", consent=False)])  # fmt: skip
 def test_what_a_session_did_before_it_was_hers_goes_with_her(
-    wish: Event, by_impression: bool, shards: int
+    wish: Event, by_impression: bool, file_rows: int
 ) -> None:
     page = Impression(
         query_id="q", surface="feed", item_ids=["b"], time_ms=T + 1, user_id="ann", session_id="s"
@@ -140,7 +164,7 @@ def test_what_a_session_did_before_it_was_hers_goes_with_her(
         deed("bob", "a", T),
         wish,
     ]
-    data = built(events, shards=shards)
+    data = built(events, file_rows=file_rows)
     assert data.interactions["user"].to_list() == ["u:bob"]
     assert data.impressions == []
     assert data.report["removed"]["forgotten or without consent"] == 4
@@ -254,12 +278,53 @@ def test_the_matrix_sums_the_weights(log: list[Event]) -> None:
 
 
 def test_a_saved_dataset_comes_back(tmp_path: Path, log: list[Event]) -> None:
-    data = built(log)
-    data.save(tmp_path)
-    again = Dataset.load(tmp_path)
-    assert again.report == data.report
+    prepare([of_events(log[::2])], tmp_path, file_rows=1)
+    report = prepare([of_events(log)], tmp_path)  # in the place of the first, of which nothing stays
+    data, again = built(log), Dataset.load(tmp_path)
+    assert again.report == data.report == report
     assert again.interactions.equals(data.interactions)
     assert (again.impressions, again.items) == (data.impressions, data.items)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "impressions.jsonl", "interactions", "items.jsonl", "report.json",
+    ]  # fmt: skip
+
+
+def test_a_folder_without_a_dataset_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"run tuning\.dataset first"):
+        Dataset.load(tmp_path)
+
+
+def test_an_event_sent_by_two_people_counts_for_the_earlier() -> None:
+    """An id is unique whoever sends it, though the two would be cleaned apart."""
+    events = [deed(user, "a", T + n, event_id="e") for n, user in enumerate(("ann", "bob", "cat"))]
+    for order in (events, events[::-1]):
+        data = built(order, file_rows=1, batch_rows=1)
+        assert data.interactions["user"].to_list() == ["u:ann"]
+        assert data.report["removed"] == {"sent twice": 2}
+
+
+CELLS = st.text(st.characters(codec="utf-8", exclude_characters='",\n\r\0'), max_size=3)
+LINES = st.lists(st.lists(CELLS, min_size=1, max_size=5), max_size=8)
+
+
+@settings(max_examples=40, deadline=None)
+@given(lines=LINES, ending=st.sampled_from(["\n", "\r\n"]))
+def test_lines_read_at_once_give_what_they_give_row_by_row(
+    lines: list[list[str]], ending: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("csv")
+    rows = [["kind", "user_id", "item_id", "time_ms"], ["click", "ann", "a", str(T)], *lines]
+    last = ["click", "bob", "b", str(T + 1)]
+    found = []
+    for quote in ("", '"'):
+        text = ending.join(
+            ",".join(row) for row in [rows[0], [quote + "click" + quote, *rows[1][1:]], *lines, last]
+        )
+        (folder / "x.csv").write_text(text, newline="")
+        chunk = together(read([folder / "x.csv"]))
+        found.append((chunk.interactions.rows(), chunk.refused, chunk.rows))
+    assert found[0] == found[1]
+    assert len(found[0][0]) >= 2
 
 
 def test_no_impression_of_the_forgotten_or_refusing_reaches_training() -> None:

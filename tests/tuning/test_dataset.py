@@ -26,9 +26,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_shards_on_ray_give_what_one_shard_gives(files: Path, ray_here: None, tmp_path: Path) -> None:
-    one = make(read([files]), tmp_path / "one", 1)
-    many = make(read([files]), tmp_path / "many", 3)
-    assert many.report == one.report
+    reports = [make(read([files]), tmp_path / name, shards) for name, shards in (("one", 1), ("many", 3))]
+    one, many = (Dataset.load(tmp_path / name) for name in ("one", "many"))
+    assert reports == [one.report, many.report] == [one.report, one.report]
     assert many.interactions.equals(one.interactions)
     assert one.report["removed"]["sent twice"] > 0
 

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from raysys.config import read_settings
-from raysys.dataset.build import Dataset, build
+from raysys.dataset.build import Dataset
+from raysys.dataset.prepare import prepare
 from raysys.dataset.read import of_events
 from raysys.errors import ConfigError, DataError
 from raysys.events import Interaction, ItemUpdate
@@ -60,7 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 deed = Interaction(kind="purchase", item_id=item_id, user_id=f"u{user}", time_ms=time_ms)
                 events.append(deed)
     path = tmp_path_factory.mktemp("data") / "dataset"
-    build([of_events(events)]).save(path)
+    prepare([of_events(events)], path)
     (path / "settings.toml").write_text(SETTINGS)
     return path
 
@@ -203,7 +204,7 @@ def test_a_dataset_becomes_columns_in_order_of_time_of_items_in_the_catalog(
         Interaction(kind="purchase", item_id="a", user_id="v", time_ms=START),
         Interaction(kind="click", item_id="unheard of", user_id="v", time_ms=START),
     ]
-    build([of_events(events)]).save(tmp_path)
+    prepare([of_events(events)], tmp_path)
     assert len(Dataset.load(tmp_path).interactions) == 3
     log, catalog = read_log(tmp_path, None)
     assert log.time_ms.tolist() == [START, START + 2]
