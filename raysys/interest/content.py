@@ -34,6 +34,15 @@ class Content:
     def __len__(self) -> int:
         return len(self.brand)
 
+    def at(self, rows: Ints) -> "Content":
+        """That of some of the items."""
+        return Content(
+            text=self.text[rows],
+            category=self.category[rows],
+            brand=self.brand[rows],
+            log_price=self.log_price[rows],
+        )
+
     @classmethod
     def of(cls, catalog: Catalog, first: int = 0) -> "Content":
         """The content of the catalog's rows from `first` on."""

@@ -23,10 +23,10 @@ class _User(nn.Module):
 
     def __init__(self, model: InterestNetwork) -> None:
         super().__init__()
-        self.user = model.user
+        self.model = model
 
     def forward(self, vectors: Tensor, kinds: Tensor, gaps: Tensor) -> Tensor:
-        return self.user.last(vectors, kinds, gaps)
+        return self.model.last_vectors(vectors, kinds, gaps)
 
 
 def export_network(model: InterestNetwork, out: Path) -> Path:
@@ -51,7 +51,9 @@ def export_network(model: InterestNetwork, out: Path) -> Path:
     }
     _to_onnx(model.tower, items, {0: "items"}, out / ITEM)
     known = model.known.numpy() > 0
-    identity = np.where(known[:, None], model.identity.weight.detach().numpy(), np.float32(0.0))
+    with torch.no_grad():
+        vectors = model.item_vectors().numpy()
+    identity = np.where(known[:, None], vectors, np.float32(0.0))
     np.save(out / IDENTITY, identity.astype(np.float32), allow_pickle=False)
     np.save(out / KNOWN, known, allow_pickle=False)
     (out / CONFIG).write_bytes(msgspec.json.format(msgspec.json.encode(asdict(model.config))))

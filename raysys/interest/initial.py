@@ -1,45 +1,61 @@
 """Where the identity vectors of the items begin: what is bought together lies together from the start."""
 
+from typing import Any
+
 import numpy as np
 
 from raysys.interest.sequences import Sequences
-from raysys.types import Floats, Ints
+from raysys.types import Floats
 
 GAP = 8
 """How many events apart two items of a user still count as met."""
 SHRINK = 3.0
 
 
-def identity_vectors(sequences: Sequences, items: int, width: int, seed: int, *, std: float = 0.05) -> Floats:
+def identity_vectors(
+    sequences: Sequences, items: int, width: int, seed: int, *, std: float = 0.05, measure: str = "cosine"
+) -> Floats:
     """Vectors (I, D) float32 from an SVD of the co-visits C_ij / sqrt((s_i + 3)(s_j + 3)).
 
     Items that never met another one get small random vectors.
     """
-    from scipy import sparse
     from sklearn.utils.extmath import randomized_svd
 
-    met = _meetings(sequences)
-    ones = np.ones(met.shape[1], np.float32)
-    counts = sparse.csr_matrix((ones, (met[0], met[1])), (items, items))
-    counts = counts + counts.T
-    root = sparse.diags(1.0 / np.sqrt(np.asarray(counts.sum(1)).ravel() + SHRINK))
+    counts = _meetings(sequences, items)
+    total = np.asarray(counts.sum(1)).ravel()
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=(items, width)) * std
     rank = min(width, items - 1)
     if counts.nnz and rank > 0:
-        left, strength, _ = randomized_svd(root @ counts @ root, rank, n_iter=3, random_state=seed)
+        left, strength, _ = randomized_svd(
+            _weighed(counts, total, measure), rank, n_iter=3, random_state=seed
+        )
         found = left * np.sqrt(strength)
-        spread = float(found[np.abs(found).sum(1) > 0].std())
-        lonely = np.asarray(counts.sum(1)).ravel() == 0
-        vectors[:, :rank] = np.where(lonely[:, None], vectors[:, :rank], found / max(spread, 1e-9) * std)
+        spread = float(found[total > 0].std())
+        vectors[:, :rank] = np.where(total[:, None] == 0, vectors[:, :rank], found / max(spread, 1e-9) * std)
     return vectors.astype(np.float32)
 
 
-def _meetings(sequences: Sequences) -> Ints:
-    """Pairs (2, n) of different items of one user, at most GAP events apart."""
-    pairs = [np.zeros((2, 0), np.int64)]
+def _weighed(counts: Any, total: Floats, measure: str) -> Any:
+    from scipy import sparse
+
+    if measure == "cosine":
+        root = sparse.diags(1.0 / np.sqrt(total + SHRINK))
+        return (root @ counts @ root).astype(np.float32)
+    pairs = counts.tocoo()
+    ratio = pairs.data * total.sum() / (total[pairs.row] * total[pairs.col])
+    found = np.maximum(np.log(ratio), 0.0)
+    return sparse.csr_matrix((found.astype(np.float32), (pairs.row, pairs.col)), pairs.shape)
+
+
+def _meetings(sequences: Sequences, items: int) -> Any:
+    """How often (I, I) two different items of one user were at most GAP events apart."""
+    from scipy import sparse
+
     user, row = sequences.user, sequences.row
+    counts = sparse.csr_matrix((items, items), dtype=np.float32)
     for step in range(1, GAP + 1):
         met = (user[step:] == user[:-step]) & (row[step:] != row[:-step])
-        pairs.append(np.stack([row[:-step][met], row[step:][met]]))
-    return np.concatenate(pairs, axis=1)
+        pair = row[:-step][met], row[step:][met]
+        counts = counts + sparse.csr_matrix((np.ones(int(met.sum()), np.float32), pair), (items, items))
+    return counts + counts.T

@@ -1,4 +1,4 @@
-"""An item's vector from whatever is known of it: identity, text, category, brand and price."""
+"""An item's vector: that of its identity where it was learned, else one from text, category, brand, price."""
 
 import numpy as np
 import torch
@@ -9,15 +9,10 @@ from raysys.interest.content import BRAND_BUCKETS, CATEGORY_BUCKETS, Content
 
 TEXT_RANK = 64
 """Principal directions of the text vectors that the tower reads."""
-PARTS = ("identity", "text", "category", "brand", "price")
 
 
 class ItemTower(nn.Module):
-    """One vector from an item's identity, text, category, brand and price, weighed by learned gates.
-
-    What an item lacks adds nothing, and the gates know that it is lacking: an item that was
-    never seen gets a vector from its content alone.
-    """
+    """The vector of an item's content: a sum over its parts; what an item lacks adds nothing."""
 
     basis: Tensor
     price_scale: Tensor
@@ -26,18 +21,12 @@ class ItemTower(nn.Module):
         super().__init__()
         self.register_buffer("basis", torch.zeros(TEXT_WIDTH, TEXT_RANK))
         self.register_buffer("price_scale", torch.tensor([0.0, 1.0]))
-        self.text = nn.Linear(TEXT_RANK, width, bias=False)
+        self.text = nn.Linear(TEXT_RANK, width)
         self.category = nn.Embedding(CATEGORY_BUCKETS, width, padding_idx=0)
         self.brand = nn.Embedding(BRAND_BUCKETS, width, padding_idx=0)
-        self.price = nn.Sequential(nn.Linear(1, 16), nn.GELU(), nn.Linear(16, width))
-        self.gate = nn.Linear(len(PARTS) * width + len(PARTS), len(PARTS))
-        for module in (self.text, self.category, self.brand):
-            nn.init.normal_(module.weight, std=0.02)
-        with torch.no_grad():
-            self.category.weight[0] = 0.0
-            self.brand.weight[0] = 0.0
-            self.gate.weight.mul_(0.1)
-            self.gate.bias.fill_(1.0)
+        self.price = nn.Linear(2, width, bias=False)
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
 
     def learn_scales(self, content: Content, *, text: bool) -> None:
         """Take the text's principal directions and the spread of the prices from the items at hand."""
@@ -48,6 +37,14 @@ class ItemTower(nn.Module):
         scale = [price.mean(), max(float(price.std()), 1e-3)] if len(price) else [0.0, 1.0]
         self.basis.copy_(torch.from_numpy(basis.copy()) / spread * float(text))
         self.price_scale.copy_(torch.tensor(scale))
+
+    def prices(self, log_price: Tensor) -> Tensor:
+        """(n, 2) the price against that of the items at hand, and whether there is one."""
+        priced = ~torch.isnan(log_price)
+        level = (
+            torch.where(priced, log_price, self.price_scale[0]) - self.price_scale[0]
+        ) / self.price_scale[1]
+        return torch.stack([level, priced.to(level.dtype)], dim=1)
 
     def forward(
         self,
@@ -68,44 +65,11 @@ class ItemTower(nn.Module):
             identity: (n, D), read only where known.
             known: (n,) float, 1 for an item that the network was trained on, else 0.
         """
-        return self.fuse(text @ self.basis, category, brand, log_price, identity, known)
+        content = self.describe(text @ self.basis, category, brand, log_price)
+        return torch.where(known[:, None] > 0, identity, content)
 
-    def fuse(
-        self,
-        text: Tensor,
-        category: Tensor,
-        brand: Tensor,
-        log_price: Tensor,
-        identity: Tensor,
-        known: Tensor,
-        hidden: Tensor | None = None,
-    ) -> Tensor:
-        """As `forward` on text already projected (n, TEXT_RANK); parts `hidden` (n, 5) 0 are lacking."""
-        priced = ~torch.isnan(log_price)
-        price = torch.where(priced, log_price, self.price_scale[0])
-        price = (price - self.price_scale[0]) / self.price_scale[1]
-        present = torch.stack(
-            [
-                known,
-                (text != 0).any(1).to(known.dtype),
-                (category[:, 0] > 0).to(known.dtype),
-                (brand > 0).to(known.dtype),
-                priced.to(known.dtype),
-            ],
-            dim=1,
-        )  # (n, 5)
-        if hidden is not None:
-            present = present * hidden
-        parts = torch.stack(
-            [
-                identity,
-                self.text(text),
-                self.category(category).sum(1),
-                self.brand(brand),
-                self.price(price[:, None]),
-            ],
-            dim=1,
-        )  # (n, 5, D)
-        parts = parts * present[:, :, None]
-        gate = torch.sigmoid(self.gate(torch.cat([parts.flatten(1), present], dim=1)))  # (n, 5)
-        return (parts * gate[:, :, None]).sum(1)
+    def describe(self, text: Tensor, category: Tensor, brand: Tensor, log_price: Tensor) -> Tensor:
+        """Vectors (n, D) by content alone, of text already projected (n, TEXT_RANK)."""
+        parts = self.text(text) + self.category(category).sum(1) + self.brand(brand)
+        found: Tensor = parts + self.price(self.prices(log_price))
+        return found

@@ -1,15 +1,18 @@
 """The network of the interest model: user vectors times item vectors (SASRec, with content)."""
 
 from dataclasses import dataclass
+from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raysys.errors import ConfigError
 from raysys.events import KINDS, Kind
+from raysys.interest.cold import fit_content
 from raysys.interest.content import Content
-from raysys.interest.item_tower import PARTS, ItemTower
+from raysys.interest.item_tower import ItemTower
 from raysys.interest.user_tower import UserTower
 from raysys.state.protocol import HISTORY
 
@@ -20,52 +23,69 @@ class NetworkConfig:
 
     width: int = 64
     """D, of user and item vectors."""
-    blocks: int = 2
+    blocks: int = 1
     heads: int = 2
     history_length: int = HISTORY
     """H, how many of the latest interactions are read; a state keeps no more than that."""
     dropout: float = 0.2
     text: bool = True
-    modality_dropout: float = 0.1
-    """How often a part of an item, its identity among them, is hidden in training."""
+    """Whether items that nobody touched are also known by their text."""
+    temperature: float | None = None
+    """Scores are cosines over this temperature; plain products if None."""
     learning_rate: float = 4e-3
+    hidden_rate: float = 0.02
+    """Learning rate of Muon on the hidden matrices; 0 leaves them to AdamW like the rest."""
     weight_decay: float = 0.01
     warmup: float = 0.05
-    """Share of the steps over which the learning rate rises."""
-    batch_tokens: int = 4096
+    """Share of the run over which the learning rates rise."""
+    batch_tokens: int = 1000
+    accumulate: int = 1
+    """Batches whose gradients are added up for one step."""
     epochs: int = 4
+    cpu_seconds: float | None = None
+    """Seconds of this process' CPU time that fitting takes, however many epochs they are; no
+    other end is looked for then, and a training that is resumed does not end exactly the same."""
     patience: int = 2
     """Epochs without a better validation before fitting stops."""
     label_smoothing: float = 0.0
     day_share: float = 1.0
     """Share of the loss that asks for all items of the next day; the rest asks for the next item."""
-    full_softmax: int = 20_000
+    ahead: int = 1
+    """Up to how many items ahead is predicted, each with a projection of its own."""
+    loss: Literal["softmax", "gbce"] = "softmax"
+    full_softmax: int = 5_000
     """Up to so many items the softmax is over all of them, above it over a sample."""
-    negatives: int = 2048
-    """Items drawn for a step when the softmax is sampled."""
+    negatives: int = 1024
+    """Items drawn for a step when the softmax is sampled, and for gBCE."""
+    start: Literal["cosine", "ppmi"] = "cosine"
     targets: tuple[Kind, ...] = ("view", "click", "cart", "purchase", "dwell", "conversion")
     """Kinds that are predicted; all kinds are read."""
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("width", "blocks", "heads", "history_length", "batch_tokens", "epochs", "negatives"):
+        whole = ("width", "blocks", "heads", "history_length", "batch_tokens", "accumulate", "epochs")
+        for name in (*whole, "ahead", "negatives"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, must be at least 1")
-        for name in ("dropout", "modality_dropout", "label_smoothing"):
+        for name in ("dropout", "label_smoothing", "warmup"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, must be in [0, 1)")
-        for name in ("warmup", "day_share"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, must be in [0, 1]")
+        if not 0.0 <= self.day_share <= 1.0:
+            raise ConfigError(f"day_share is {self.day_share}, must be in [0, 1]")
         if self.width % self.heads:
             raise ConfigError(f"width is {self.width}, must be a multiple of heads ({self.heads})")
         if self.history_length > HISTORY:
             raise ConfigError(f"history_length is {self.history_length}, a state keeps {HISTORY}")
-        if not 0.0 < self.learning_rate < 1.0 or self.weight_decay < 0:
+        if not 0.0 < self.learning_rate < 1.0 or not 0.0 <= self.hidden_rate < 1.0:
             raise ConfigError(
-                f"learning_rate is {self.learning_rate}, must be in (0, 1); weight_decay is"
-                f" {self.weight_decay}, must be at least 0"
+                f"learning_rate is {self.learning_rate}, must be in (0, 1); hidden_rate is"
+                f" {self.hidden_rate}, must be in [0, 1)"
             )
+        for name in ("temperature", "cpu_seconds"):
+            if (value := getattr(self, name)) is not None and not value > 0:
+                raise ConfigError(f"{name} is {value}, must be above 0 or None")
+        if self.weight_decay < 0:
+            raise ConfigError(f"weight_decay is {self.weight_decay}, must be at least 0")
         if not self.targets or set(self.targets) - set(KINDS):
             raise ConfigError(f"targets are {self.targets}, must be some of {KINDS}")
 
@@ -74,7 +94,8 @@ class InterestNetwork(nn.Module):
     """Scores an item for a user by the product of their two vectors.
 
     The items' vectors are the same as inputs of the history and as outputs (a tied table), and
-    a user vector depends on that user's history alone.
+    a user vector depends on that user's history alone. What content says of items is fitted
+    to their identities (`learn_content`), for the items that have none.
     """
 
     known: Tensor
@@ -85,40 +106,48 @@ class InterestNetwork(nn.Module):
         self.identity = nn.Embedding(items, config.width)
         nn.init.normal_(self.identity.weight, std=0.05)
         self.register_buffer("known", torch.zeros(items))
-        self.tower = ItemTower(config.width)
-        self.user = UserTower(config.width, config.blocks, config.heads, config.dropout)
+        self.tower = ItemTower(config.width).requires_grad_(False)
+        self.user = UserTower(config.width, config.blocks, config.heads, config.dropout, config.ahead)
+        self._content: Content | None = None
 
     def describe(self, content: Content) -> None:
-        """Keep the content (I) of the items for `item_vectors`; it is no part of what is saved."""
-        columns = {
-            "text": torch.from_numpy(content.text) @ self.tower.basis.cpu(),
-            "category": torch.from_numpy(content.category),
-            "brand": torch.from_numpy(content.brand),
-            "log_price": torch.from_numpy(content.log_price),
-        }
-        for name, column in columns.items():
-            self.register_buffer(name, column.to(self.known.device), persistent=False)
+        """Keep the content (I) of the items; it is no part of what is saved."""
+        self._content = content
 
-    def item_vectors(self, rows: Tensor | None = None) -> Tensor:
-        """Vectors (n, D) of the items at `rows` (n,), of all without them.
+    def learn_content(self) -> None:
+        """Fit the item tower to the vectors of the items that are known."""
+        assert self._content is not None, "describe the items first"
+        known = np.flatnonzero(self.known.cpu().numpy())
+        with torch.no_grad():
+            vectors = self.trained_vectors(torch.from_numpy(known).to(self.known.device))
+        fit_content(self.tower, self._content.at(known), vectors.float().cpu().numpy())
 
-        In training each part of each item is hidden now and then, so that the tower learns to
-        do without it.
-        """
-        pick = slice(None) if rows is None else rows
-        known = self.known[pick]
-        hidden = None
-        if self.training and self.config.modality_dropout:
-            drawn = torch.rand(len(known), len(PARTS), device=known.device)
-            hidden = (drawn >= self.config.modality_dropout).to(known.dtype)
-        text, category, brand, log_price = (column[pick] for column in self._columns())
-        identity = self.identity.weight if rows is None else self.identity(rows)
-        return self.tower.fuse(text, category, brand, log_price, identity, known, hidden)
+    def trained_vectors(self, rows: Tensor) -> Tensor:
+        """Vectors (n, D) of items at `rows` (n,) that are known."""
+        vectors: Tensor = self.identity(rows)
+        return vectors if self.config.temperature is None else F.normalize(vectors, dim=1)
 
-    def _columns(self) -> list[Tensor]:
-        return [self.get_buffer(name) for name in ("text", "category", "brand", "log_price")]
+    def item_vectors(self) -> Tensor:
+        """Vectors (I, D) of all items: by identity where known, else by content."""
+        vectors = self.trained_vectors(torch.arange(len(self.known), device=self.known.device))
+        unknown = np.flatnonzero(self.known.cpu().numpy() == 0)
+        if not len(unknown) or self._content is None:
+            return vectors
+        part = self._content.at(unknown)
+        columns = (part.text, part.category, part.brand, part.log_price)
+        text, *others = (torch.from_numpy(column).to(vectors.device) for column in columns)
+        vectors = vectors.clone()
+        vectors[torch.from_numpy(unknown).to(vectors.device)] = self.tower.describe(
+            text @ self.tower.basis, *others
+        )
+        return vectors
 
-    def user_vectors(self, vectors: Tensor, row: Tensor, kind: Tensor, gap: Tensor, place: Tensor) -> Tensor:
-        """Vectors (P, D) as of the flat places (P,) of windows (B, L) of rows into `vectors` (n, D)."""
-        found: Tensor = self.user(F.embedding(row, vectors), kind, gap, place)
-        return found
+    def last_vectors(self, vectors: Tensor, kinds: Tensor, gaps: Tensor, ahead: int = 1) -> Tensor:
+        """User vectors (B, D) after histories (B, L) of item vectors (B, L, D), all of one length."""
+        return self.project(self.user.last(vectors, kinds, gaps), ahead)
+
+    def project(self, found: Tensor, ahead: int = 1) -> Tensor:
+        """User vectors (n, D) of what the user tower found (n, D), for an item so far ahead."""
+        vectors: Tensor = self.user.out[ahead - 1](found)
+        temperature = self.config.temperature
+        return vectors if temperature is None else F.normalize(vectors, dim=1) / temperature

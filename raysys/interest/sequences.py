@@ -18,10 +18,11 @@ GAP_BUCKETS = 40
 
 def gap_buckets(times_ms: Ints, now_ms: int) -> Ints:
     """Bucket (n,) of the time from each event to the next one, from the last one to `now_ms`."""
-    return _buckets(np.diff(np.append(times_ms, now_ms)))
+    return gap_bucket(np.diff(np.append(times_ms, now_ms)))
 
 
-def _buckets(gap_ms: Ints) -> Ints:
+def gap_bucket(gap_ms: Ints) -> Ints:
+    """Bucket (n,) of lengths of time (n,)."""
     octaves = np.log2(1.0 + np.maximum(gap_ms, 0) / 60_000)
     return np.minimum((2.0 * octaves).astype(np.int64), GAP_BUCKETS - 1)
 
@@ -38,6 +39,8 @@ class Sequences:
     """Bucket of the time to the user's next event, 0 at the last one."""
     next_end: Ints
     """At the last event of a day, where the user's next day with events ends; else 0."""
+    end: Ints
+    """(N,) where the user of each event ends."""
     start: Ints
     """(U + 1,) where each user begins."""
 
@@ -48,16 +51,17 @@ class Sequences:
         follows = np.zeros(len(order), np.bool_)  # the next row is of the same user
         follows[:-1] = user[1:] == user[:-1]
         gap_ms = np.append(np.diff(time_ms), 0)
+        start = np.flatnonzero(np.append(True, ~follows[:-1]))[: len(order)]
+        start = np.append(start, len(order))
         return cls(
             user=user,
             row=events.row[order],
             kind=events.kind[order],
             time_ms=time_ms,
-            gap=np.where(follows, _buckets(gap_ms), 0),
+            gap=np.where(follows, gap_bucket(gap_ms), 0),
             next_end=_next_ends(follows, time_ms // DAY_MS),
-            start=np.append(np.flatnonzero(np.append(True, ~follows[:-1])), len(order))
-            if len(order)
-            else np.zeros(1, np.int64),
+            end=np.repeat(start[1:], np.diff(start)),
+            start=start,
         )
 
     def __len__(self) -> int:
@@ -84,15 +88,14 @@ def windows(sequences: Sequences, length: int, rng: np.random.Generator) -> Ints
     A history that is longer is cut at a random phase, so that over the epochs every event is
     met at every distance from the beginning of a window.
     """
-    pieces = []
-    for low, high in zip(sequences.start[:-1].tolist(), sequences.start[1:].tolist(), strict=True):
-        if high - low <= length:
-            cuts = np.array([low, high])
-        else:
-            phase = low + int(rng.integers(1, length + 1))
-            cuts = np.unique(np.concatenate([[low], np.arange(phase, high, length), [high]]))
+    start, end = sequences.start[:-1], sequences.start[1:]
+    short = end - start <= length
+    pieces = [np.stack([start[short], end[short]], axis=1)]
+    for low, high in zip(start[~short].tolist(), end[~short].tolist(), strict=True):
+        phase = low + int(rng.integers(1, length + 1))
+        cuts = np.concatenate([[low], np.arange(phase, high, length), [high]])
         pieces.append(np.stack([cuts[:-1], cuts[1:]], axis=1))
-    return np.concatenate(pieces) if pieces else np.zeros((0, 2), np.int64)
+    return np.concatenate(pieces)
 
 
 def batched(bounds: Ints, tokens: int, rng: np.random.Generator) -> Iterator[Ints]:
@@ -107,6 +110,18 @@ def batched(bounds: Ints, tokens: int, rng: np.random.Generator) -> Iterator[Int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What is to be predicted so many items ahead: T targets at some of the P places of a batch."""
+
+    at: Ints
+    """(T,) which of the P places a target belongs to, rising."""
+    target: Ints
+    """(T,) item row."""
+    weight: Floats
+    """(T,) float32 share of the loss; all of them add up to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """Windows padded on the right to (B, L), and what is to be predicted at P of their places."""
 
@@ -114,17 +129,15 @@ class Batch:
     kind: Ints
     gap: Ints
     place: Ints
-    """(P,) flat index into (B, L)."""
-    at: Ints
-    """(T,) which of the P places a target belongs to, rising."""
-    target: Ints
-    """(T,) item row."""
-    weight: Floats
-    """(T,) float32 share of the loss; all of them add up to 1."""
+    """(P,) flat index into (B, L), rising."""
+    asks: tuple[Ask, ...]
+    """What comes next, what comes after that, and so on."""
     events: int
 
     @classmethod
-    def of(cls, sequences: Sequences, bounds: Ints, wanted: Bools, day_share: float) -> "Batch":
+    def of(
+        cls, sequences: Sequences, bounds: Ints, wanted: Bools, day_share: float = 0.0, ahead: int = 1
+    ) -> "Batch":
         """The batch of some windows.
 
         Args:
@@ -132,52 +145,61 @@ class Batch:
             wanted: (N,) whether an event of `sequences` may be a target.
             day_share: share of the loss that asks, after the last event of a day, for all items of
                 the next day; the rest asks, after every event, for the next one.
+            ahead: up to how many items ahead is asked.
         """
         index = bounds[:, :1] + np.arange((bounds[:, 1] - bounds[:, 0]).max())  # (B, L)
         inside = index < bounds[:, 1:]
-        index = np.where(inside, index, bounds[:, 1:] - 1)
-        asked = [
-            _asked(index, inside, sequences.next_end, day_share),
-            _asked(index, inside, _next_one(sequences), 1.0 - day_share),
+        index = np.minimum(index, bounds[:, 1:] - 1)
+        flat = np.flatnonzero(inside)
+        event = index.ravel()[flat]
+        end = sequences.end[event]
+        asks = [
+            _asked(sequences, event, event + step, _one(event + step, end), wanted)
+            for step in range(1, ahead + 1)
         ]
-        place, low, high, weight = (np.concatenate(part) for part in zip(*asked, strict=True))
-        at, target, weight = _targets(sequences, low, high, weight, wanted)
+        if day_share:
+            day = _asked(sequences, event, event + 1, sequences.next_end[event], wanted)
+            asks[0] = _both(day, asks[0], day_share)
+        used = np.zeros(len(event), np.bool_)
+        for ask in asks:
+            used[ask.at] = True
+        number = np.cumsum(used) - 1
         return cls(
             row=np.where(inside, sequences.row[index], 0),
             kind=np.where(inside, sequences.kind[index], 0),
             gap=np.where(inside, sequences.gap[index], 0),
-            place=place,
-            at=at,
-            target=target,
-            weight=weight,
-            events=int(inside.sum()),
+            place=flat[used],
+            asks=tuple(Ask(at=number[a.at], target=a.target, weight=a.weight) for a in asks),
+            events=len(event),
         )
 
 
-def _next_one(sequences: Sequences) -> Ints:
-    """(N,) end of the event after each event, 0 where the user has none."""
-    found = np.arange(2, len(sequences) + 2)
-    found[sequences.start[1:] - 1] = 0
-    return found
+def _one(event: Ints, end: Ints) -> Ints:
+    """Where the one event ends, 0 where the user has none."""
+    return np.where(event < end, event + 1, 0)
 
 
-def _asked(index: Ints, inside: Bools, ends: Ints, share: float) -> tuple[Ints, Ints, Ints, Floats]:
-    """Places, bounds of their targets, and the weight of each place."""
-    if share <= 0:
-        return (np.zeros(0, np.int64),) * 3 + (np.zeros(0),)
-    place = np.flatnonzero(inside & (ends[index] > 0))
-    event = index.ravel()[place]
-    return place, event + 1, ends[event], np.full(len(place), share / max(len(place), 1))
+def _asked(sequences: Sequences, event: Ints, low: Ints, high: Ints, wanted: Bools) -> Ask:
+    """The wanted events from `low` to `high` (n,) as targets of `event` (n,), all places alike."""
+    count = np.maximum(high - low, 0)
+    at = np.repeat(np.arange(len(event)), count)
+    goal = np.repeat(low - (np.cumsum(count) - count), count) + np.arange(len(at))
+    kept = wanted[goal]
+    at, goal = at[kept], goal[kept]
+    share = 1.0 / np.bincount(at, minlength=len(event))[at] if len(at) else np.zeros(0)
+    return Ask(at=at, target=sequences.row[goal], weight=_shares(share))
 
 
-def _targets(
-    sequences: Sequences, low: Ints, high: Ints, weight: Floats, wanted: Bools
-) -> tuple[Ints, Ints, Floats]:
-    """Targets of each place, its weight shared evenly among them."""
-    count = high - low
-    at = np.repeat(np.arange(len(low)), count)
-    event = np.repeat(low - (np.cumsum(count) - count), count) + np.arange(len(at))
-    at, event = at[wanted[event]], event[wanted[event]]
-    share = weight[at] / np.bincount(at, minlength=len(low))[at]
-    share = share / max(float(share.sum()), 1e-12)
-    return at, sequences.row[event], share.astype(np.float32)
+def _both(one: Ask, other: Ask, share: float) -> Ask:
+    """The targets of two asks, the first of which has this share of the weight."""
+    if share >= 1.0 and len(one.at):
+        return one
+    at = np.concatenate([one.at, other.at])
+    order = np.argsort(at, kind="stable")
+    weight = np.concatenate([share * one.weight, (1.0 - share) * other.weight])
+    target = np.concatenate([one.target, other.target])
+    return Ask(at=at[order], target=target[order], weight=_shares(weight[order]))
+
+
+def _shares(weight: Floats) -> Floats:
+    return np.asarray(weight / max(float(weight.sum()), 1e-12), np.float32)

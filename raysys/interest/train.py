@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,23 +10,28 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from raysys.catalog import Catalog
 from raysys.errors import BundleError, DataError
 from raysys.events import KINDS
 from raysys.interest.content import Content
+from raysys.interest.dropout import redraw
 from raysys.interest.initial import identity_vectors
 from raysys.interest.interactions import Interactions
-from raysys.interest.loss import softmax_loss
+from raysys.interest.loss import gbce_loss, softmax_loss
 from raysys.interest.network import InterestNetwork, NetworkConfig
+from raysys.interest.optimizer import optimizers, set_rates
 from raysys.interest.questions import Questions
-from raysys.interest.sequences import Batch, Sequences, batched, windows
+from raysys.interest.sequences import Ask, Batch, Sequences, batched, windows
 from raysys.types import Bools
 
-FLOOR = 0.02
-"""The learning rate ends at this share of its peak."""
 CLIP = 1.0
 """Longest gradient of one step."""
+REPORTS = 4
+"""Reports of a run that is bounded by CPU time."""
+ASKED = 1024
+"""Users whom the validation of such a run asks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +39,7 @@ class EpochReport:
     """What one epoch did."""
 
     epoch: int
-    """From 1."""
+    """From 1; of a run that is bounded by CPU time, the report's number."""
     loss: float
     ndcg: float
     """NDCG@10 of all items on the first day of the validation log; NaN without one."""
@@ -49,6 +55,7 @@ def fit_network(
     valid: Interactions | None = None,
     *,
     device: str | None = None,
+    keep_seen: bool = True,
 ) -> "Training":
     """A training of a new network; iterate it to fit, and stop whenever you like.
 
@@ -57,8 +64,9 @@ def fit_network(
         catalog: whose rows the events name.
         valid: a log that begins where `events` ends, for early stopping.
         device: "cpu" or "cuda"; the accelerator if there is one when not given.
+        keep_seen: whether validation lets an item of the history be an answer.
     """
-    return Training(events, catalog, config, valid, device=device)
+    return Training(events, catalog, config, valid, device=device, keep_seen=keep_seen)
 
 
 class Training:
@@ -72,7 +80,9 @@ class Training:
         valid: Interactions | None,
         *,
         device: str | None,
+        keep_seen: bool,
     ) -> None:
+        began = time.process_time()
         self.config, self.device = config, torch.device(device or _best_device())
         events = events.where(events.row >= 0)
         valid = None if valid is None else valid.where(valid.row >= 0)
@@ -85,26 +95,43 @@ class Training:
         seen = np.bincount(self.sequences.row, minlength=len(catalog)) > 0
         self.model = self._new_model(Content.of(catalog), seen).to(self.device)
         self._trained = torch.from_numpy(np.flatnonzero(seen)).to(self.device)
-        self._questions = None if valid is None else Questions.of(events, valid, config)
-        self._optimizer = torch.optim.AdamW(
-            self.model.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
+        self._questions = None
+        if valid is not None:
+            most = None if config.cpu_seconds is None else ASKED
+            self._questions = Questions.of(events, valid, config, keep_seen=keep_seen, most=most)
+        self._optimizers = optimizers(
+            self.model,
+            self.model.user.hidden(),
+            config.learning_rate,
+            config.hidden_rate,
+            config.weight_decay,
         )
         self.epoch = 0
         self.reports: list[EpochReport] = []
+        self._half = _bfloat16(self.device)
         self._best: dict[str, Tensor] = {}
+        self._pending: Iterator[Batch] = iter(())
+        self._passes = 0
+        self.spent = time.process_time() - began
+        """Seconds of CPU time that fitting took so far."""
 
     def __iter__(self) -> Iterator[EpochReport]:
-        """Fit, yielding after every epoch; at the end the model is that of the best epoch."""
-        while self.epoch < self.config.epochs and not self._worn_out():
+        """Fit, yielding after every epoch; at the end the model is that of the best epoch.
+
+        Bounded by CPU time it yields a few times, and at the end the model is the last one.
+        """
+        while self._goes_on():
             start = time.perf_counter()
-            loss, events = self._run_epoch()
+            loss, events = self._run_epoch() if self.config.cpu_seconds is None else self._run_part()
             self.epoch += 1
-            ndcg = float("nan") if self._questions is None else self._questions.ndcg(self.model)
+            began = time.process_time()
+            ndcg = float("nan") if self._questions is None else self._validate(self._questions)
+            self.spent += time.process_time() - began
             report = EpochReport(
                 epoch=self.epoch, loss=loss, ndcg=ndcg, seconds=time.perf_counter() - start, events=events
             )
             self.reports.append(report)
-            if self._questions is not None and self._since_best() == 0:
+            if self._questions is not None and self.config.cpu_seconds is None and self._since_best() == 0:
                 self._best = {name: value.clone() for name, value in self.model.state_dict().items()}
             yield report
         self.finish()
@@ -113,6 +140,7 @@ class Training:
         """Stop here: the model as of the best epoch, of the last one without a validation."""
         if self._best:
             self.model.load_state_dict(self._best)
+        self.model.learn_content()
         return self.model.eval()
 
     def save(self, path: Path) -> None:
@@ -121,8 +149,9 @@ class Training:
             "config": asdict(self.config),
             "reports": [asdict(report) for report in self.reports],
             "model": self.model.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
             "best": self._best,
+            "spent": self.spent,
         }
         partial = path.with_suffix(".part")
         torch.save(content, partial)
@@ -140,15 +169,18 @@ class Training:
                 f"checkpoint {path} was fitted with other {sorted(changed)}; fit from the start"
             )
         self.model.load_state_dict(content["model"])
-        self._optimizer.load_state_dict(content["optimizer"])
+        for optimizer, state in zip(self._optimizers, content["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
         self._best = content["best"]
         self.reports = [EpochReport(**report) for report in content["reports"]]
-        self.epoch = len(self.reports)
+        self.epoch, self.spent = len(self.reports), content["spent"]
 
     def _new_model(self, content: Content, seen: Bools) -> InterestNetwork:
         torch.manual_seed(self.config.seed)
         model = InterestNetwork(len(content), self.config)
-        start = identity_vectors(self.sequences, len(content), self.config.width, self.config.seed)
+        start = identity_vectors(
+            self.sequences, len(content), self.config.width, self.config.seed, measure=self.config.start
+        )
         with torch.no_grad():
             model.identity.weight.copy_(torch.from_numpy(start))
             model.known.copy_(torch.from_numpy(seen))
@@ -161,64 +193,117 @@ class Training:
         curve = [report.ndcg for report in self.reports]
         return len(curve) - 1 - int(np.argmax(curve)) if curve else 0
 
-    def _worn_out(self) -> bool:
-        return self._questions is not None and self._since_best() >= self.config.patience
+    def _goes_on(self) -> bool:
+        if self.config.cpu_seconds is not None:
+            return self.epoch < REPORTS
+        worn_out = self._questions is not None and self._since_best() >= self.config.patience
+        return self.epoch < self.config.epochs and not worn_out
+
+    def _validate(self, questions: Questions) -> float:
+        self.model.learn_content()
+        return questions.ndcg(self.model)
 
     def _run_epoch(self) -> tuple[float, int]:
         """Mean loss of the epoch's steps, and the events read."""
-        torch.manual_seed(self.config.seed + 1 + self.epoch)
-        rng = np.random.default_rng([self.config.seed, self.epoch])
-        bounds = windows(self.sequences, self.config.history_length, rng)
-        groups = list(batched(bounds, self.config.batch_tokens, rng))
-        self.model.train()
+        batches, count, rng = self._batches(self.epoch)
         losses, events = [], 0
-        for number, group in enumerate(groups):
-            batch = Batch.of(self.sequences, group, self._wanted, self.config.day_share)
+        for number, batch in enumerate(batches):
             events += batch.events
-            if len(batch.at):
-                rate = self._rate((self.epoch + number / len(groups)) / self.config.epochs)
-                losses.append(self._step(batch, rate, rng))
+            if self._asks(batch):
+                done = (self.epoch + number / count) / self.config.epochs
+                losses.append(self._step(batch, number, done, rng))
         return float(np.mean(losses)) if losses else float("nan"), events
 
-    def _rate(self, done: float) -> float:
-        """The learning rate, when this share of the steps is done: a rise, then a half cosine."""
-        peak, warmup = self.config.learning_rate, self.config.warmup
-        if done < warmup:
-            return peak * (FLOOR + (1.0 - FLOOR) * done / warmup)
-        fall = 0.5 * (1.0 + np.cos(np.pi * (done - warmup) / max(1.0 - warmup, 1e-9)))
-        return float(peak * (FLOOR + (1.0 - FLOOR) * fall))
+    def _run_part(self) -> tuple[float, int]:
+        """The same of one of the parts of a run that is bounded by CPU time."""
+        assert self.config.cpu_seconds is not None
+        until = (self.epoch + 1) / REPORTS
+        losses: list[float] = []
+        events, begin = 0, time.process_time() - self.spent
+        while (done := (time.process_time() - begin) / self.config.cpu_seconds) < until:
+            batch = next(self._pending, None)
+            if batch is None:
+                self._pending, _, self._rng = self._batches(self._passes)
+                self._passes += 1
+                continue
+            events += batch.events
+            if self._asks(batch):
+                losses.append(self._step(batch, len(losses), done, self._rng))
+        self.spent = time.process_time() - begin
+        return float(np.mean(losses)) if losses else float("nan"), events
 
-    def _step(self, batch: Batch, rate: float, rng: np.random.Generator) -> float:
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            loss = self._loss(batch, rng)
-        self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
-        self._optimizer.step()
-        return float(loss.detach())
+    def _batches(self, number: int) -> tuple[Iterator[Batch], int, np.random.Generator]:
+        """The batches of one pass over the log, how many they are, and the generator of the pass."""
+        torch.manual_seed(self.config.seed + 1 + number)
+        redraw(self.model)
+        self.model.zero_grad()  # what was accumulated and not used
+        rng = np.random.default_rng([self.config.seed, number])
+        bounds = windows(self.sequences, self.config.history_length, rng)
+        groups = list(batched(bounds, self.config.batch_tokens, rng))
+        made = (
+            Batch.of(self.sequences, group, self._wanted, self.config.day_share, self.config.ahead)
+            for group in groups
+        )
+        return made, len(groups), rng
+
+    def _asks(self, batch: Batch) -> bool:
+        return all(len(ask.at) for ask in batch.asks[:1])
+
+    def _step(self, batch: Batch, number: int, done: float, rng: np.random.Generator) -> float:
+        """One batch; the weights move after every `accumulate` of them."""
+        self.model.train()
+        set_rates(self._optimizers, min(done, 1.0), self.config.warmup)
+        with self._precision():
+            loss = self._loss(batch, rng) / self.config.accumulate
+            loss.backward()  # type: ignore[no-untyped-call]
+            if (number + 1) % self.config.accumulate == 0:
+                torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
+                for optimizer in self._optimizers:
+                    optimizer.step()
+                    optimizer.zero_grad()
+        return float(loss.detach()) * self.config.accumulate
+
+    @contextmanager
+    def _precision(self) -> Iterator[None]:
+        """Products in bfloat16: by autocast on an accelerator, inside of the kernels on a CPU that can."""
+        before = torch.get_float32_matmul_precision()
+        try:
+            if self.device.type == "cpu":
+                torch.set_float32_matmul_precision("medium")
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type != "cpu"):
+                yield
+        finally:
+            torch.set_float32_matmul_precision(before)
 
     def _loss(self, batch: Batch, rng: np.random.Generator) -> Tensor:
-        row, target = self._put(batch.row), self._put(batch.target)
-        choice, log_prob = self._choice(target, rng)
-        rows = choice if log_prob is None else torch.unique(torch.cat([row.flatten(), choice]))
-        table = self.model.item_vectors(rows)  # (n, D)
-        users = self.model.user_vectors(
-            table,
-            torch.searchsorted(rows, row),
-            self._put(batch.kind),
-            self._put(batch.gap),
-            self._put(batch.place),
-        )  # (P, D)
+        row = self._put(batch.row)
+        targets = [self._put(ask.target) for ask in batch.asks]
+        choice, log_prob = self._choice(torch.cat(targets), rng)
+        rows = (
+            choice if len(choice) == len(self._trained) else torch.unique(torch.cat([row.flatten(), choice]))
+        )
+        table = self.model.trained_vectors(rows)  # (n, D)
+        items = table if rows is choice else table[torch.searchsorted(rows, choice)]
+        vectors = F.embedding(torch.searchsorted(rows, row), table)
+        found = self.model.user(vectors, self._put(batch.kind), self._put(batch.gap), self._put(batch.place))
+        losses = [
+            self._ask(found, items, ask, torch.searchsorted(choice, target), log_prob, step)
+            for step, (ask, target) in enumerate(zip(batch.asks, targets, strict=True), start=1)
+            if len(ask.at)
+        ]
+        return torch.stack(losses).mean()
+
+    def _ask(
+        self, found: Tensor, items: Tensor, ask: Ask, target: Tensor, log_prob: Tensor | None, step: int
+    ) -> Tensor:
+        users = self.model.project(found, step)
+        at, weight = self._put(ask.at), self._put(ask.weight)
+        if self.config.loss == "gbce":
+            share = max((len(items) - 1) / max(len(self._trained) - 1, 1), 1e-9)
+            return gbce_loss(users[at], items, target, weight, share=share)
+        smoothing, half = self.config.label_smoothing, self._half
         return softmax_loss(
-            users,
-            table if log_prob is None else table[torch.searchsorted(rows, choice)],
-            self._put(batch.at),
-            torch.searchsorted(choice, target),
-            self._put(batch.weight),
-            smoothing=self.config.label_smoothing,
-            log_prob=log_prob,
+            users, items, at, target, weight, smoothing=smoothing, log_prob=log_prob, half=half
         )
 
     def _choice(self, target: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor | None]:
@@ -237,3 +322,10 @@ class Training:
 
 def _best_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 natively."""
+    if device.type == "cpu":
+        return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raysys.events import KINDS
+from raysys.interest.dropout import PooledDropout
 from raysys.interest.sequences import GAP_BUCKETS
 
 
@@ -13,7 +14,8 @@ class Block(nn.Module):
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.heads, self.dropout = heads, dropout
+        self.heads = heads
+        self.dropout = PooledDropout(dropout)
         self.before = nn.LayerNorm(width)
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
@@ -31,9 +33,7 @@ class Block(nn.Module):
         seen = seen.transpose(1, 2).reshape(size, length, width)
         if place is not None:
             x, seen = x.reshape(-1, width)[place], seen.reshape(-1, width)[place]
-        x = x + F.dropout(self.out(seen), self.dropout, self.training)
-        fed: Tensor = self.feed(self.between(x))
-        return x + F.dropout(fed, self.dropout, self.training)
+        return self._feed(x + self.dropout(self.out(seen)))
 
     def last(self, x: Tensor, mask: Tensor) -> Tensor:
         """The next layer (B, D) at the last place alone, with the work of that place alone."""
@@ -43,8 +43,10 @@ class Block(nn.Module):
         key, value = self.key_value(normed).chunk(2, dim=-1)
         mask = mask[:, :, -1:]
         seen = F.scaled_dot_product_attention(query, self._split(key), self._split(value), attn_mask=mask)
-        x = x[:, -1] + self.out(seen.transpose(1, 2).reshape(size, width))
-        fed: Tensor = self.feed(self.between(x))
+        return self._feed(x[:, -1] + self.out(seen.transpose(1, 2).reshape(size, width)))
+
+    def _feed(self, x: Tensor) -> Tensor:
+        fed: Tensor = self.dropout(self.feed(self.between(x)))
         return x + fed
 
     def _split(self, x: Tensor) -> Tensor:
@@ -53,50 +55,61 @@ class Block(nn.Module):
 
 
 class UserTower(nn.Module):
-    """The vector of a user from item vectors, kinds and gaps of the history, oldest first."""
+    """The vector of a user from item vectors, kinds and gaps of the history, oldest first.
+
+    It has an output projection for each number of items ahead; they begin as the identity, so
+    that at first a user's vector is near that of the latest items.
+    """
 
     slopes: Tensor
 
-    def __init__(self, width: int, blocks: int, heads: int, dropout: float) -> None:
+    def __init__(self, width: int, blocks: int, heads: int, dropout: float, ahead: int = 1) -> None:
         super().__init__()
-        self.dropout = dropout
+        self.dropout = PooledDropout(dropout)
         self.kind = nn.Embedding(len(KINDS), width)
         self.gap = nn.Embedding(GAP_BUCKETS, width)
         self.first = nn.LayerNorm(width)
         self.blocks = nn.ModuleList([Block(width, heads, dropout) for _ in range(blocks)])
         self.norm = nn.LayerNorm(width)
-        self.out = nn.Linear(width, width)
+        self.out = nn.ModuleList([nn.Linear(width, width) for _ in range(ahead)])
         slopes = [2.0 ** (-8.0 * (head + 1) / heads) for head in range(heads)]
         self.register_buffer("slopes", torch.tensor(slopes), persistent=False)
         nn.init.normal_(self.kind.weight, std=0.02)
         nn.init.normal_(self.gap.weight, std=0.02)
+        for projection in self.out:
+            assert isinstance(projection, nn.Linear)
+            nn.init.eye_(projection.weight)
+            nn.init.zeros_(projection.bias)
 
     def forward(self, vectors: Tensor, kinds: Tensor, gaps: Tensor, place: Tensor) -> Tensor:
-        """User vectors (P, D) as of the flat places (P,) of windows (B, L).
+        """What is known (P, D) at the flat places (P,) of windows (B, L), before the projection.
 
         A place sees what is before it and itself, so padding belongs on the right.
         """
         x, mask = self._start(vectors, kinds, gaps)
         for number, block in enumerate(self.blocks, start=1):
             x = block(x, mask, place if number == len(self.blocks) else None)
-        out: Tensor = self.out(self.norm(x))
-        return out
+        normed: Tensor = self.norm(x)
+        return normed
 
     def last(self, vectors: Tensor, kinds: Tensor, gaps: Tensor) -> Tensor:
-        """User vectors (B, D) after the last place of histories of equal length."""
+        """The same (B, D) after the last place of histories of equal length."""
         x, mask = self._start(vectors, kinds, gaps)
         for block in self.blocks[:-1]:
             x = block(x, mask)
         final = self.blocks[-1]
         assert isinstance(final, Block)
-        out: Tensor = self.out(self.norm(final.last(x, mask)))
-        return out
+        normed: Tensor = self.norm(final.last(x, mask))
+        return normed
+
+    def hidden(self) -> list[nn.Parameter]:
+        """The matrices between one layer and the next."""
+        return [p for p in self.blocks.parameters() if p.ndim == 2]
 
     def _start(self, vectors: Tensor, kinds: Tensor, gaps: Tensor) -> tuple[Tensor, Tensor]:
         """The first layer (B, L, D) and what attention adds to its logits (1, heads, L, L)."""
         scale = vectors.shape[-1] ** 0.5
-        x = self.first(vectors * scale + self.kind(kinds) + self.gap(gaps))
-        x = F.dropout(x, self.dropout, self.training)
+        x = self.dropout(self.first(vectors * scale + self.kind(kinds) + self.gap(gaps)))
         steps = torch.arange(vectors.shape[1], device=vectors.device)
         ago = (steps[:, None] - steps[None, :]).to(x.dtype)  # (L, L)
         mask = -self.slopes[:, None, None] * ago

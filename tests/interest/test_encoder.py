@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from raysys.catalog import Catalog
 from raysys.errors import BundleError
 from raysys.events import KINDS, Interaction
+from raysys.interest.bulk import user_vectors
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.export import export_network
 from raysys.interest.interactions import Interactions
 from raysys.interest.network import InterestNetwork, NetworkConfig
-from raysys.interest.questions import Questions
 from raysys.interest.train import fit_network
 from raysys.state.fold import fold_all
 from raysys.types import DAY_MS
@@ -71,26 +71,28 @@ def test_item_vectors_equal_those_of_torch(
     np.testing.assert_allclose(encoder.item_vectors(catalog, first=20), plain[20:], atol=1e-5)
 
 
-def test_user_vectors_equal_those_of_torch_at_every_length(
-    encoder: UserEncoder, model: InterestNetwork, catalog: Catalog
+@pytest.mark.parametrize("temperature", [None, 0.07])
+def test_vectors_of_many_users_at_once_equal_those_of_the_encoder(
+    catalog: Catalog, tmp_path: Path, temperature: float | None
 ) -> None:
-    """Torch reads all histories in one padded batch, the encoder one at a time."""
-    before = deeds().before(100 * DAY_MS)
-    short = before.where((before.user > 3) | (before.time_ms < 3 * DAY_MS))
-    after = deeds().since(100 * DAY_MS)
-    questions = Questions.of(short, after, CONFIG)
-    assert len(set(questions.length.tolist())) > 2
+    """Torch reads all histories of one length together, the encoder one at a time."""
+    config = dataclasses.replace(CONFIG, temperature=temperature, epochs=1)
+    training = fit_network(deeds(), catalog, config, device="cpu")
+    list(training)
+    mine = deeds(seed=3)
+    mine = mine.where((mine.user > 3) | (mine.time_ms < 9 * DAY_MS))
+    mine = dataclasses.replace(mine, row=np.where(mine.row == 5, -1, mine.row))
+    users = np.array([0, 2, 3, 4, 7, 11, 40])
+    now_ms = int(mine.time_ms[-1]) + np.arange(7) * 3 * DAY_MS
+    found = user_vectors(training.model, mine, users, now_ms)
+    encoder = UserEncoder.load(export_network(training.model, tmp_path / "out"))
     vectors = encoder.item_vectors(catalog)
-    place = torch.from_numpy(np.arange(len(questions)) * 100 + questions.length - 1)
-    columns = (torch.from_numpy(c) for c in (questions.row, questions.kind, questions.gap))
-    with torch.no_grad():
-        plain = model.user_vectors(torch.from_numpy(vectors), *columns, place).numpy()
-    wanted = after.where(~np.isin(after.kind, [KINDS.index("hide"), KINDS.index("rating")]))
-    for number, user in enumerate(questions.users.tolist()):
-        mine = short.where(short.user == user)
-        now_ms = int(wanted.time_ms[wanted.user == user][0])
-        found = encoder.user_vector(mine.row, mine.kind, mine.time_ms, vectors, now_ms)
-        np.testing.assert_allclose(found, plain[number], atol=1e-5)
+    for user, now, vector in zip(users, now_ms.tolist(), found, strict=True):
+        one = mine.where(mine.user == user)
+        alone = encoder.user_vector(one.row, one.kind, one.time_ms, vectors, now)
+        np.testing.assert_allclose(vector, alone, atol=1e-4)
+    assert not found[-2:].any()
+    assert np.abs(found[:-2]).max(1).min() > 0
 
 
 @given(seed=st.integers(0, 1000))

@@ -1,7 +1,9 @@
 """The network: what it may see, what its loss is, and that fitting learns, resumes and repeats."""
 
 import dataclasses
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,21 +14,22 @@ from hypothesis import strategies as st
 from raysys.catalog import Catalog
 from raysys.errors import BundleError, ConfigError, DataError
 from raysys.events import KINDS
+from raysys.interest.bulk import user_vectors
 from raysys.interest.content import CATEGORY_BUCKETS, Content, code, prefixes
+from raysys.interest.dropout import PooledDropout, redraw
 from raysys.interest.initial import identity_vectors
 from raysys.interest.interactions import Interactions
-from raysys.interest.loss import softmax_loss
+from raysys.interest.loss import gbce_loss, softmax_loss
 from raysys.interest.network import InterestNetwork, NetworkConfig
-from raysys.interest.questions import Questions
+from raysys.interest.optimizer import Muon, optimizers, orthogonal, set_rates
+from raysys.interest.questions import Questions, judge
 from raysys.interest.sequences import Batch, Sequences, batched, gap_buckets, windows
 from raysys.interest.train import fit_network
 from raysys.types import DAY_MS
-from tests.fakes import shop
+from tests.fakes import item, shop
 
 PURCHASE, HIDE = KINDS.index("purchase"), KINDS.index("hide")
-SMALL = NetworkConfig(
-    width=16, dropout=0.0, modality_dropout=0.0, batch_tokens=256, learning_rate=0.01, history_length=50
-)
+SMALL = NetworkConfig(width=16, dropout=0.0, batch_tokens=256, learning_rate=0.01, history_length=50)
 
 
 def log(deeds: list[tuple[int, int, float]], kind: int = PURCHASE) -> Interactions:
@@ -73,24 +76,46 @@ def test_after_the_last_event_of_a_day_all_items_of_the_next_day_are_asked() -> 
     sequences = Sequences.of(events)
     batch = Batch.of(sequences, np.array([[0, 6]]), np.ones(6, np.bool_), 1.0)
     assert batch.place.tolist() == [1, 4]
-    assert batch.at.tolist() == [0, 0, 0, 1]
-    assert batch.target.tolist() == [3, 4, 5, 6]
-    np.testing.assert_allclose(batch.weight, [1 / 6, 1 / 6, 1 / 6, 1 / 2])
+    (ask,) = batch.asks
+    assert ask.at.tolist() == [0, 0, 0, 1]
+    assert ask.target.tolist() == [3, 4, 5, 6]
+    np.testing.assert_allclose(ask.weight, [1 / 6, 1 / 6, 1 / 6, 1 / 2])
+
+
+def test_both_questions_share_the_loss_as_they_are_told_to() -> None:
+    sequences = Sequences.of(log([(0, 1, 0.1), (0, 2, 0.2), (0, 3, 4.1), (0, 4, 4.2)]))
+    (ask,) = Batch.of(sequences, np.array([[0, 4]]), np.ones(4, np.bool_), 0.4).asks
+    # next day: items 3 and 4 after event 1; next item: one after each of events 0, 1 and 2
+    assert list(zip(ask.at.tolist(), ask.target.tolist(), strict=True)) == [
+        (0, 2), (1, 3), (1, 4), (1, 3), (2, 4)
+    ]  # fmt: skip
+    np.testing.assert_allclose(ask.weight, [0.2, 0.2, 0.2, 0.2, 0.2], rtol=1e-6)
+
+
+def test_the_item_after_the_next_one_may_be_asked_too() -> None:
+    sequences = Sequences.of(log([(0, 1, 0.0), (0, 2, 1.0), (0, 3, 2.0), (1, 9, 0.0), (1, 8, 1.0)]))
+    batch = Batch.of(sequences, np.array([[0, 3], [3, 5]]), np.ones(5, np.bool_), 0.0, ahead=2)
+    soon, later = batch.asks
+    assert batch.place.tolist() == [0, 1, 3]
+    assert soon.at.tolist() == [0, 1, 2]
+    assert soon.target.tolist() == [2, 3, 8]
+    assert later.at.tolist() == [0]
+    assert later.target.tolist() == [3]
 
 
 def test_without_a_day_share_every_event_asks_for_the_next_one_and_no_hide_is_wanted() -> None:
     sequences = Sequences.of(log([(0, 1, 0.0), (0, 2, 1.0), (0, 3, 2.0), (1, 9, 0.0)]))
     wanted = np.array([True, True, False, True])
     batch = Batch.of(sequences, np.array([[0, 3], [3, 4]]), wanted, 0.0)
-    assert batch.place[batch.at].tolist() == [0]
-    assert batch.target.tolist() == [2]
+    assert batch.place.tolist() == [0]
+    assert batch.asks[0].target.tolist() == [2]
     assert batch.row.tolist() == [[1, 2, 3], [9, 0, 0]]
 
 
 def test_targets_may_lie_behind_the_end_of_a_window() -> None:
     sequences = Sequences.of(log([(0, 1, 0.0), (0, 2, 1.0), (0, 3, 2.0)]))
     batch = Batch.of(sequences, np.array([[0, 1]]), np.ones(3, np.bool_), 1.0)
-    assert batch.target.tolist() == [2]
+    assert batch.asks[0].target.tolist() == [2]
 
 
 def test_gaps_reach_to_the_next_event_and_from_the_last_one_to_now() -> None:
@@ -154,32 +179,122 @@ def test_the_sampled_softmax_estimates_the_sum_over_all_items() -> None:
     assert np.mean(found) == pytest.approx(full, rel=0.05)
 
 
+def test_bfloat16_products_change_the_loss_and_gradient_little() -> None:
+    torch.manual_seed(0)
+    at, target, weight = torch.arange(40), torch.randint(0, 200, (40,)), torch.full((40,), 1 / 40)
+    chance = torch.full((200,), float(np.log(0.5)))
+    grads, losses = [], []
+    for half in (False, True):
+        torch.manual_seed(1)
+        users, items = torch.randn(40, 16, requires_grad=True), torch.randn(200, 16, requires_grad=True)
+        loss = softmax_loss(users, items, at, target, weight, smoothing=0.1, log_prob=chance, half=half)
+        loss.backward()
+        assert users.grad is not None
+        assert items.grad is not None
+        losses.append(loss.item())
+        grads.append(torch.cat([users.grad, items.grad]))
+    assert losses[1] == pytest.approx(losses[0], rel=0.01)
+    assert torch.cosine_similarity(grads[0].flatten(), grads[1].flatten(), dim=0) > 0.999
+
+
+def test_gbce_without_trust_is_the_plain_binary_cross_entropy() -> None:
+    torch.manual_seed(0)
+    users, items, target = torch.randn(3, 4), torch.randn(6, 4), torch.tensor([2, 0, 5])
+    wanted = torch.nn.functional.one_hot(target, 6).float()
+    plain = torch.nn.functional.binary_cross_entropy_with_logits(users @ items.T, wanted, reduction="none")
+    weight = torch.tensor([0.2, 0.3, 0.5])
+    found = gbce_loss(users, items, target, weight, share=0.1, trust=0.0)
+    torch.testing.assert_close(found, weight @ plain.sum(1))
+    # with trust the wanted item's probability is raised to 1 - trust * (1 - share)
+    trusted = gbce_loss(users, items, target, weight, share=0.1, trust=0.5)
+    own = (users * items[target]).sum(1)
+    gained = 0.5 * 0.9 * weight @ torch.nn.functional.softplus(-own)
+    torch.testing.assert_close(trusted, found - gained)
+
+
 def test_a_user_vector_sees_nothing_that_comes_later_and_no_neighbor() -> None:
     torch.manual_seed(0)
     model = InterestNetwork(12, SMALL).eval()
     row = torch.randint(0, 12, (3, 9))
     kind, gap = torch.randint(0, 8, (3, 9)), torch.randint(0, 40, (3, 9))
-    vectors = torch.randn(12, 16)
-    both = model.user_vectors(vectors, row, kind, gap, torch.tensor([4, 9 + 8]))
-    cut = (part[:1, :5] for part in (row, kind, gap))
-    alone = model.user_vectors(vectors, *cut, torch.tensor([4]))
+    vectors = torch.randn(12, 16)[row]
+    both = model.user(vectors, kind, gap, torch.tensor([4, 9 + 8]))
+    alone = model.user(vectors[:1, :5], kind[:1, :5], gap[:1, :5], torch.tensor([4]))
     torch.testing.assert_close(both[:1], alone)
-    whole = model.user.last(vectors[row[1:2]], kind[1:2], gap[1:2])
-    torch.testing.assert_close(both[1:], whole)
+    torch.testing.assert_close(both[1:], model.user.last(vectors[1:2], kind[1:2], gap[1:2]))
 
 
-def test_a_hidden_part_of_an_item_changes_nothing_but_its_own_share() -> None:
+def test_unknown_items_are_placed_where_items_of_like_content_are() -> None:
+    """Vectors are a function of category and price here: content alone must find them again."""
+    goods = [
+        item(f"n{n}", category="tea" if n % 2 else "tools", price_micros=(1 + n) * 1_000_000)
+        for n in range(60)
+    ]
+    content = Content.of(Catalog.of(goods))
     torch.manual_seed(0)
-    model = InterestNetwork(12, SMALL).eval()
-    model.describe(Content.of(shop(12)))
-    known, unknown = model.known.clone().fill_(1.0), model.known.clone()
-    model.known.copy_(unknown)
-    without = model.item_vectors()
+    kinds, dear = torch.randn(2, 16), torch.randn(16)
+    price = torch.from_numpy(content.log_price)
+    vectors = kinds[torch.arange(60) % 2] + (price - price.mean())[:, None] * dear
+    model = InterestNetwork(60, SMALL).eval()
     with torch.no_grad():
-        model.identity.weight.add_(1.0)
-    torch.testing.assert_close(model.item_vectors(), without)  # nobody knows these items
-    model.known.copy_(known)
-    assert not torch.allclose(model.item_vectors(), without)
+        model.identity.weight.copy_(vectors)
+        model.known[:50] = 1.0
+    model.tower.learn_scales(content, text=True)
+    model.describe(content)
+    model.learn_content()
+    with torch.no_grad():
+        found = model.item_vectors()
+    torch.testing.assert_close(found[:50], vectors[:50])
+    error = (found[50:] - vectors[50:]).pow(2).mean() / vectors[50:].var()
+    assert error < 0.05
+
+
+def test_cosines_over_a_temperature_are_the_scores_if_asked_for() -> None:
+    torch.manual_seed(0)
+    model = InterestNetwork(12, dataclasses.replace(SMALL, temperature=0.1)).eval()
+    model.known.fill_(1.0)
+    with torch.no_grad():
+        assert torch.allclose(model.item_vectors().norm(dim=1), torch.ones(12))
+        users = model.project(torch.randn(5, 16))
+        assert torch.allclose(users.norm(dim=1), torch.full((5,), 10.0))
+
+
+def test_dropout_hides_its_share_and_keeps_the_mean() -> None:
+    torch.manual_seed(0)
+    layer = PooledDropout(0.3)
+    redraw(layer)
+    x = torch.ones(400, 50)
+    one, other = layer(x), layer(x)
+    assert (one == 0).float().mean() == pytest.approx(0.3, abs=0.02)
+    assert one.mean() == pytest.approx(1.0, abs=0.03)
+    assert not torch.equal(one, other)
+    assert torch.equal(layer.eval()(x), x)
+
+
+def test_muon_turns_a_gradient_into_an_orthogonal_step() -> None:
+    torch.manual_seed(0)
+    found = orthogonal(torch.randn(3, 16, 16) @ torch.diag(torch.logspace(0, -1, 16))).float()
+    strength = torch.linalg.svdvals(found)
+    assert strength.min() > 0.4
+    assert strength.max() < 1.4
+    wide = torch.nn.Parameter(torch.zeros(16, 64))
+    wide.grad = torch.randn(16, 64)
+    Muon([wide], lr=0.1).step()
+    pieces = wide.detach().view(16, 4, 16).transpose(0, 1)
+    torch.testing.assert_close(
+        pieces, -0.1 * orthogonal(wide.grad.view(16, 4, 16).transpose(0, 1)).float(), rtol=0, atol=5e-3
+    )
+
+
+def test_rates_rise_and_fall_over_the_run() -> None:
+    model = torch.nn.Linear(4, 4)
+    found = optimizers(model, [model.weight], 0.1, 0.02, 0.0)
+    levels = []
+    for done in (0.0, 0.05, 0.1, 0.55, 1.0):
+        set_rates(found, done, 0.1)
+        levels.append([group["lr"] for one in found for group in one.param_groups])
+    np.testing.assert_allclose(np.array(levels)[:, 0], [0.002, 0.051, 0.1, 0.051, 0.002], rtol=1e-9)
+    np.testing.assert_allclose(np.array(levels)[:, 1] / 0.2, np.array(levels)[:, 0], rtol=1e-9)
 
 
 def test_the_svd_start_puts_items_together_that_are_bought_together() -> None:
@@ -210,11 +325,56 @@ def test_fitting_learns_what_comes_next(day_share: float, sampled: bool) -> None
     assert reports[-1].loss < reports[0].loss
     assert reports[0].events == len(before)
     questions = Questions.of(before, after, config)
-    assert questions.judge(questions.scores(training.model), 1).mean() > 0.9  # by chance 1/6
+    assert questions.gains(training.model, 1).mean() > 0.9  # by chance 1/6
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"loss": "gbce", "epochs": 40},
+        {"temperature": 0.07},
+        {"accumulate": 2, "batch_tokens": 64},
+        {"hidden_rate": 0.0},
+    ],
+)
+def test_every_way_to_fit_learns_what_comes_next(changes: dict[str, Any]) -> None:
+    events = rounds()
+    config = dataclasses.replace(SMALL, **{"epochs": 15, "patience": 40} | changes)
+    before, after = events.before(10 * DAY_MS), events.since(10 * DAY_MS)
+    training = fit_network(before, shop(12), config, after, device="cpu")
+    list(training)
+    assert Questions.of(before, after, config).gains(training.model, 1).mean() > 0.9
+
+
+def test_a_network_may_look_two_items_ahead() -> None:
+    deeds = [(user, (user + day) % 12, float(day)) for user in range(24) for day in range(14)]
+    config = dataclasses.replace(SMALL, epochs=15, ahead=2)
+    training = fit_network(log(deeds), shop(12), config, device="cpu")
+    list(training)
+    users, now_ms = np.arange(24), np.full(24, 15 * DAY_MS)
+    with torch.no_grad():
+        table = training.model.item_vectors().numpy()
+    for ahead in (1, 2):
+        found = user_vectors(training.model, log(deeds), users, now_ms, ahead=ahead) @ table.T
+        assert (found.argmax(1) == (users + 13 + ahead) % 12).mean() > 0.9
+
+
+def test_a_budget_of_cpu_time_bounds_the_run() -> None:
+    events = rounds()
+    config = dataclasses.replace(SMALL, cpu_seconds=1.0)
+    began = time.process_time()
+    training = fit_network(
+        events.before(10 * DAY_MS), shop(12), config, events.since(10 * DAY_MS), device="cpu"
+    )
+    reports = list(training)
+    assert [report.epoch for report in reports] == [1, 2, 3, 4]
+    assert training.spent <= time.process_time() - began
+    assert training.spent >= 1.0
+    assert reports[-1].ndcg > 0.9
 
 
 def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
-    config = dataclasses.replace(SMALL, epochs=3, dropout=0.3, modality_dropout=0.2, patience=9)
+    config = dataclasses.replace(SMALL, epochs=3, dropout=0.3, patience=9)
     events = rounds()
     before, after = events.before(10 * DAY_MS), events.since(10 * DAY_MS)
     whole = fit_network(before, shop(12), config, after, device="cpu")
@@ -251,12 +411,24 @@ def test_questions_ask_for_the_first_day_after_the_log_and_count_each_item_once(
     after = log([(0, 5, 4.1), (0, 5, 4.2), (0, 6, 4.3), (0, 7, 5.5), (9, 1, 4.0)])
     questions = Questions.of(before, after, dataclasses.replace(SMALL, history_length=2))
     assert questions.users.tolist() == [0]
-    assert questions.row.tolist() == [[2, 3]]
+    assert questions.now_ms.tolist() == [int(4.1 * DAY_MS)]
     assert [rows.tolist() for rows in questions.truth] == [[5, 6]]
     scores = np.zeros((1, 12))
     scores[0, [5, 1, 6]] = 3.0, 2.0, 1.0
     best = 1.0 + 1.0 / np.log2(3)
-    assert questions.judge(scores).tolist() == [pytest.approx((1.0 + 1.0 / np.log2(4)) / best)]
+    assert judge(scores, questions.truth).tolist() == [pytest.approx((1.0 + 1.0 / np.log2(4)) / best)]
+
+
+def test_items_of_the_history_may_be_no_answers() -> None:
+    events = rounds(users=5)
+    training = fit_network(events, shop(12), SMALL, device="cpu")
+    before = log([(0, 1, 0.0), (0, 2, 1.0), (3, 4, 0.0)])
+    after = log([(0, 5, 4.1), (3, 6, 4.2)])
+    free = Questions.of(before, after, SMALL).scores(training.model)
+    found = Questions.of(before, after, SMALL, keep_seen=False).scores(training.model)
+    assert np.argwhere(found == -np.inf).tolist() == [[0, 1], [0, 2], [1, 4]]
+    np.testing.assert_array_equal(found[found > -np.inf], free[found > -np.inf])
+    assert len(Questions.of(before, after, SMALL, most=1)) == 1
 
 
 def test_items_that_nobody_touched_are_not_pushed_down_by_the_softmax() -> None:
@@ -307,6 +479,7 @@ def test_a_log_without_a_target_is_refused() -> None:
         ("heads", 3, "multiple of heads"),
         ("history_length", 101, "a state keeps 100"),
         ("learning_rate", 0.0, "learning_rate is 0.0"),
+        ("cpu_seconds", 0.0, "cpu_seconds is 0.0"),
         ("targets", ("smile",), "targets are"),
     ],
 )
