@@ -125,6 +125,10 @@ class InterestNetwork(nn.Module):
     def trained_vectors(self, rows: Tensor) -> Tensor:
         """Vectors (n, D) of items at `rows` (n,) that are known."""
         vectors: Tensor = self.identity(rows)
+        return self.scaled(vectors)
+
+    def scaled(self, vectors: Tensor) -> Tensor:
+        """Item vectors (n, D) of their identities (n, D)."""
         return vectors if self.config.temperature is None else F.normalize(vectors, dim=1)
 
     def item_vectors(self) -> Tensor:

@@ -112,6 +112,7 @@ class Training:
         self._best: dict[str, Tensor] = {}
         self._pending: Iterator[Batch] = iter(())
         self._passes = 0
+        self._touched: list[tuple[Tensor, Tensor]] = []
         self.spent = time.process_time() - began
         """Seconds of CPU time that fitting took so far."""
 
@@ -236,7 +237,7 @@ class Training:
         """The batches of one pass over the log, how many they are, and the generator of the pass."""
         torch.manual_seed(self.config.seed + 1 + number)
         redraw(self.model)
-        self.model.zero_grad()  # what was accumulated and not used
+        self._forget()  # what was accumulated and not used
         rng = np.random.default_rng([self.config.seed, number])
         bounds = windows(self.sequences, self.config.history_length, rng)
         groups = list(batched(bounds, self.config.batch_tokens, rng))
@@ -257,10 +258,7 @@ class Training:
             loss = self._loss(batch, rng) / self.config.accumulate
             loss.backward()  # type: ignore[no-untyped-call]
             if (number + 1) % self.config.accumulate == 0:
-                torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
-                for optimizer in self._optimizers:
-                    optimizer.step()
-                    optimizer.zero_grad()
+                self._move()
         return float(loss.detach()) * self.config.accumulate
 
     @contextmanager
@@ -282,7 +280,7 @@ class Training:
         rows = (
             choice if len(choice) == len(self._trained) else torch.unique(torch.cat([row.flatten(), choice]))
         )
-        table = self.model.trained_vectors(rows)  # (n, D)
+        table = self._table(rows)  # (n, D)
         items = table if rows is choice else table[torch.searchsorted(rows, choice)]
         vectors = F.embedding(torch.searchsorted(rows, row), table)
         found = self.model.user(vectors, self._put(batch.kind), self._put(batch.gap), self._put(batch.place))
@@ -292,6 +290,44 @@ class Training:
             if len(ask.at)
         ]
         return torch.stack(losses).mean()
+
+    def _table(self, rows: Tensor) -> Tensor:
+        """Vectors (n, D) of the items at `rows` (n,), each once.
+
+        Their gradients are added to one that stays: autograd would make a new one of all items,
+        and the memory alone costs as much as a layer.
+        """
+        part = self.model.identity.weight.detach()[rows].requires_grad_()
+        self._touched.append((rows, part))
+        return self.model.scaled(part)
+
+    def _hand_over(self) -> None:
+        """Add the gradients of the item vectors to that of all items."""
+        weight = self.model.identity.weight
+        if weight.grad is None:
+            weight.grad = torch.zeros_like(weight)
+        for rows, part in self._touched:
+            if part.grad is not None:
+                weight.grad.index_add_(0, rows, part.grad)
+
+    def _move(self) -> None:
+        """One step of the weights."""
+        self._hand_over()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
+        for optimizer in self._optimizers:
+            optimizer.step()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drop the gradients; that of the items stays, with zeros."""
+        whole = self.model.identity.weight.grad
+        for parameter in self.model.parameters():
+            if parameter is not self.model.identity.weight:
+                parameter.grad = None
+        for rows, _ in self._touched:
+            if whole is not None:
+                whole.index_fill_(0, rows, 0.0)
+        self._touched.clear()
 
     def _ask(
         self, found: Tensor, items: Tensor, ask: Ask, target: Tensor, log_prob: Tensor | None, step: int
