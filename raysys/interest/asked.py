@@ -21,7 +21,9 @@ class Asked:
     now_ms: Ints
     """(n,) the moment of asking."""
     truth: tuple[Ints, ...]
-    """(n,) item rows that came next, each once, at least one."""
+    """(n,) item rows that came next, each once; none for some only if everybody is asked."""
+    after: Interactions
+    """The interactions that `truth` is of."""
     new_only: bool
     """Whether items of the history are out of the question, as where nobody takes a thing twice."""
 
@@ -37,6 +39,7 @@ class Asked:
             user=self.user[keep],
             now_ms=self.now_ms[keep],
             truth=truth,
+            after=self.after,
             new_only=self.new_only,
         )
 
@@ -85,6 +88,7 @@ def last_one(events: Interactions, users: Ints, *, new_only: bool) -> Asked:
         user=last.user[order],
         now_ms=last.time_ms[order],
         truth=tuple(last.row[order][:, None]),
+        after=last,
         new_only=new_only,
     )
 
@@ -117,25 +121,38 @@ def by_time(events: Interactions, at_ms: int, *, keep_seen: bool = False) -> Spl
     return split
 
 
-def stretch(events: Interactions, cut_ms: int, *, new_only: bool) -> Asked:
-    """What users known before `cut_ms` did from then on; with `new_only`, of that what was new to them."""
+def stretch(
+    events: Interactions,
+    cut_ms: int,
+    *,
+    new_only: bool = False,
+    at_cut: bool = False,
+    everybody: bool = False,
+) -> Asked:
+    """What users known before `cut_ms` did from then on; with `new_only`, of that what was new to them.
+
+    Args:
+        at_cut: all are asked at the cut, not each at the first interaction after it.
+        everybody: those who did nothing then are asked too.
+    """
     before, after = events.before(cut_ms), events.since(cut_ms)
-    known = {user: before.row[places] for user, places in before.by_user()}
+    later = dict(after.by_user())
+    nothing = np.zeros(0, np.int64)
     users, moments, truth = [], [], []
-    for user, places in after.by_user():
-        if user not in known:
-            continue
-        rows = np.unique(after.row[places])
-        rows = np.setdiff1d(rows, known[user]) if new_only else rows
-        if len(rows):
+    for user, places in before.by_user():
+        mine = later.get(user, nothing)
+        rows = np.unique(after.row[mine])
+        rows = np.setdiff1d(rows, before.row[places]) if new_only else rows
+        if len(rows) or everybody:
             users.append(user)
-            moments.append(int(after.time_ms[places[0]]))
+            moments.append(cut_ms if at_cut or not len(mine) else int(after.time_ms[mine[0]]))
             truth.append(rows)
     return Asked(
         before=before,
         user=np.array(users, np.int64),
         now_ms=np.array(moments, np.int64),
         truth=tuple(truth),
+        after=after,
         new_only=new_only,
     )
 

@@ -9,13 +9,16 @@ from typing import Protocol
 import numpy as np
 
 from raysys.interest.habits import Habits
-from raysys.interest.partners import Neighbors, Rows
+from raysys.interest.partners import Following, Neighbors, Rows
 from raysys.interest.shelf import BRAND, FACTS, LEAF, LEAF_BRAND, PARENT, TOP, Shelf
+from raysys.interest.words import Likeness
 from raysys.state.protocol import FAST_DAYS, SLOW_DAYS
 from raysys.types import DAY_MS, Floats, Ints
 
-SOURCES = ("co_visit", "item_knn", "user_knn", "network")
+SOURCES = ("co_visit", "item_knn", "user_knn", "follow", "words", "traits", "network")
 """Who scores every item for a person: the partners, and the network if there is one."""
+RANKED = 150
+"""Places of each source's own ranking that are told apart."""
 FEATURES = (
     "own_bought",
     "own_touched",
@@ -41,6 +44,7 @@ FEATURES = (
     "price_fit",
     *SOURCES,
     *(f"{source}_of_best" for source in SOURCES),
+    *(f"{source}_rank" for source in SOURCES),
     *FACTS,
     "days",
     "idle",
@@ -57,11 +61,14 @@ class Recall(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partners:
-    """The partners' matrices over the I items that they were learned from."""
+    """The partners' matrices over the I items that they were learned from, and what items say."""
 
     co_visit: Rows
+    following: Following
     item_knn: Rows
     neighbors: Neighbors
+    likeness: tuple[Likeness, ...]
+    """By the last of SOURCES before the network."""
 
     def __len__(self) -> int:
         return len(self.co_visit)
@@ -86,6 +93,8 @@ class UserView:
     """(len(SOURCES),) 1 for the sources that the combination looks at, 0 for those that only recall."""
     best: Floats
     """(len(SOURCES),) the highest score of each source, at least a little."""
+    edges: Floats
+    """(len(SOURCES), R) rising: the highest scores of each source among what is not one's own."""
     user: Floats
     """(4,) days, idle, basket, repeats."""
     total: float
@@ -117,7 +126,7 @@ def user_view(
     place = np.full(len(shelf), len(rows))
     place[rows] = np.arange(len(rows))
     faded = _faded(habits.slow, habits.last_ms, now_ms, SLOW_DAYS)
-    scores = _scores(rows, faded, partners, len(shelf))
+    scores = _scores(habits, faded, partners, len(shelf))
     if network is not None and len(habits.history_rows):
         scores[SOURCES.index("network")] = network.scores(habits, now_ms)
     total = float(faded.sum())
@@ -133,23 +142,37 @@ def user_view(
         scores=scores,
         heard=np.array([source != "network" or network_heard for source in SOURCES], np.float64),
         best=np.maximum(scores.max(axis=1, initial=0.0), 1e-6),
+        edges=_edges(scores, rows),
         user=_user(habits, now_ms),
         total=max(total, 1e-9),
         price_ratio=float(faded @ shelf.price_ratio[rows] / total) if total > 0 else 0.0,
     )
 
 
-def _scores(rows: Ints, weights: Floats, partners: Partners, size: int) -> Floats:
+def _scores(habits: Habits, weights: Floats, partners: Partners, size: int) -> Floats:
     """(len(SOURCES), I) what the partners say of every item."""
     scores = np.zeros((len(SOURCES), size))
     trained = len(partners)
-    inside = rows < trained
-    old, mass = rows[inside], weights[inside]
+    inside = habits.rows < trained
+    old, mass = habits.rows[inside], weights[inside]
     if len(old):
         scores[0, :trained] = partners.co_visit.weighted(old, mass, trained)
         scores[1, :trained] = partners.item_knn.weighted(old, mass, trained)
         scores[2, :trained] = partners.neighbors.scores(old, mass)
+    latest, share = partners.following.weights(habits.history_rows)
+    if len(latest):
+        known = latest < trained
+        scores[3, :trained] = partners.co_visit.weighted(latest[known], share[known], trained)
+        for number, likeness in enumerate(partners.likeness, start=4):
+            scores[number] = likeness.scores(latest, share, size)
     return scores
+
+
+def _edges(scores: Floats, own: Ints) -> Floats:
+    others = scores.copy()
+    others[:, own] = -np.inf
+    kept = min(RANKED, scores.shape[1])
+    return np.sort(np.partition(others, -kept, axis=1)[:, -kept:], axis=1) if kept else others
 
 
 def _by_group(own: Floats, faded: Floats, code: Ints, size: int) -> Floats:
@@ -182,9 +205,23 @@ def features(view: UserView, rows: Ints, now_ms: int) -> Floats:
     found[:, at : at + len(SOURCES)] = np.log1p(np.maximum(sources, 0.0))
     found[:, at + len(SOURCES) : at + 2 * len(SOURCES)] = sources / view.best
     at += 2 * len(SOURCES)
+    found[:, at : at + len(SOURCES)] = _ranks(view, rows)
+    at += len(SOURCES)
     found[:, at : at + len(FACTS)] = view.shelf.facts[rows]
     found[:, at + len(FACTS) :] = view.user
     return found
+
+
+def _ranks(view: UserView, rows: Ints) -> Floats:
+    """(C, len(SOURCES)) log of the place in each source's ranking of what is not one's own.
+
+    It is over all items, so it does not depend on which others are asked about.
+    """
+    before = [
+        view.edges.shape[1] - np.searchsorted(edges, scores, side="right")
+        for edges, scores in zip(view.edges, view.scores[:, rows], strict=True)
+    ]
+    return np.asarray(np.log1p(np.stack(before, axis=1)) * view.heard)
 
 
 def _own_features(view: UserView, rows: Ints, now_ms: int, found: Floats) -> Floats:

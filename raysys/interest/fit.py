@@ -1,23 +1,25 @@
 """Fitting the interest model: partners from the log, their combination from what came next."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from raysys.catalog import Catalog
 from raysys.errors import ConfigError, DataError
 from raysys.events import KINDS, Kind
+from raysys.interest.asked import Asked, places_from_end, stretch
 from raysys.interest.combine import Contest, Examples, combine
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.features import Partners, UserView, features
 from raysys.interest.habits import NOBODY, Habits, habits_of
 from raysys.interest.interactions import Interactions, popularity
-from raysys.interest.partners import Neighbors, co_visits, item_knn
+from raysys.interest.partners import Following, Neighbors, co_visits, item_knn
 from raysys.interest.recall import SIZES, RecallSizes, recall
 from raysys.interest.scorer import InterestScorer
 from raysys.interest.shelf import LEAF, Sales
 from raysys.interest.source import NetworkSource
+from raysys.interest.words import BAGS, Likeness
 from raysys.types import DAY_MS, Floats, Ints
 
 UNSEEN = 0.25
@@ -42,6 +44,13 @@ class InterestConfig:
     """Whether the combination looks at the network's score; else the network only recalls, which
     is what finds items that nobody has taken yet."""
     half_life_days: float = 112.0
+    following: Following = field(default_factory=Following)
+    content_heard: bool = True
+    """Whether what items say of themselves, their words and traits, is a source."""
+    new_only: bool = False
+    """Whether nobody takes a thing twice, so that what is one's own is not proposed."""
+    people: int = 20_000
+    """People that the combination learns from, at most."""
     recalled: int = 250
     """Items drawn for each person from those recalled and not chosen."""
     near: int = 40
@@ -73,8 +82,27 @@ class Fitted:
     contests: tuple[Contest, ...]
 
 
-def _cuts(events: Interactions, config: InterestConfig) -> list[int]:
-    """Where the windows begin, the latest first; those with less than a horizon before them are left out."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """What the combination learns from: people asked, by a scorer that does not know their answers."""
+
+    asked: Asked
+    learned: Interactions
+    """What the partners learn from before; none of the answers are in it."""
+    known_ms: int
+    """When what they learned ends."""
+    network: NetworkSource | None = None
+    """That has not seen the answers either."""
+
+
+def lessons_of(
+    events: Interactions, config: InterestConfig, network: NetworkSource | None = None
+) -> list[Lesson]:
+    """The last windows of a log, the latest first; those with less than a horizon before them are left out.
+
+    Raises:
+        DataError: the log is shorter than a horizon.
+    """
     if not len(events):
         raise DataError("the log has no interactions; nothing can be fitted")
     horizon = int(config.horizon_days * DAY_MS)
@@ -84,7 +112,11 @@ def _cuts(events: Interactions, config: InterestConfig) -> list[int]:
         raise DataError(
             f"the log spans less than horizon_days ({config.horizon_days}); send a longer one or lower it"
         )
-    return [cut for cut in cuts if cut == cuts[0] or cut - horizon > first]
+    lessons = []
+    for cut in (cut for cut in cuts if cut == cuts[0] or cut - horizon > first):
+        asked = stretch(events.before(cut + horizon), cut, at_cut=True, everybody=True)
+        lessons.append(Lesson(asked=asked, learned=asked.before, known_ms=cut, network=network))
+    return lessons
 
 
 def fit_interest(
@@ -102,24 +134,42 @@ def fit_interest(
         DataError: the log is too short, or holds none of the kinds.
     """
     network = None if encoder is None else NetworkSource.of(encoder, catalog)
+    lessons = lessons_of(events, config, network if config.network_heard else None)
+    return fit_lessons(lessons, events, catalog, config, network)
+
+
+def fit_lessons(
+    lessons: Sequence[Lesson],
+    events: Interactions,
+    catalog: Catalog,
+    config: InterestConfig,
+    network: NetworkSource | None,
+) -> Fitted:
+    """Fit the combination on lessons, then the partners on `events`, which end now.
+
+    Raises:
+        DataError: the lessons hold none of the kinds.
+    """
     offered: list[Examples] = []
     asked: list[Examples] = []
-    for number, cut in enumerate(_cuts(events, config)):
-        before = events.before(cut)
-        after = events.since(cut).before(cut + int(config.horizon_days * DAY_MS))
-        scorer = _untrained(before, catalog, cut, config, network if config.network_heard else None)
-        some = _examples(before, after, scorer, cut, replace(config, seed=config.seed + number))
+    for number, lesson in enumerate(lessons):
+        heard = lesson.network if config.network_heard else None
+        scorer = _untrained(lesson.learned, catalog, lesson.known_ms, config, heard)
+        some = _examples(lesson, scorer, replace(config, seed=config.seed + number))
         offered += some[False]
         asked += some[True]
-    if not asked:
+    if not offered or (config.asked and not asked):
         raise DataError(
             f"nobody known before did any of {config.kinds} in the last {config.horizon_days} days"
         )
-    names = tuple(f"{kind} if asked" for kind in config.kinds)
     combinations, contests = combine(Examples.joined(offered), config.kinds, config.strength, config.seed)
-    answers, more = combine(Examples.joined(asked), names, config.strength, config.seed)
+    answers = combinations
+    if config.asked:
+        names = tuple(f"{kind} if asked" for kind in config.kinds)
+        answers, more = combine(Examples.joined(asked), names, config.strength, config.seed)
+        contests = (*contests, *more)
     late = _untrained(events, catalog, int(events.time_ms[-1]) + 1, config, network)
-    return Fitted(replace(late, combinations=combinations, answers=answers), (*contests, *more))
+    return Fitted(replace(late, combinations=combinations, answers=answers), contests)
 
 
 def _untrained(
@@ -138,6 +188,7 @@ def _untrained(
         network=network,
         network_heard=config.network_heard,
         sizes=config.sizes,
+        new_only=config.new_only,
     ).with_items(counted)
 
 
@@ -145,33 +196,35 @@ def learn_partners(events: Interactions, catalog: Catalog, now_ms: int, config: 
     """The partners' matrices from a log before `now_ms`."""
     users, items = int(events.user.max()) + 1, len(catalog)
     return Partners(
-        co_visit=co_visits(events, items),
+        co_visit=co_visits(events, items, config.following),
+        following=config.following,
         item_knn=item_knn(events, users, items),
         neighbors=Neighbors.learn(events, users, items, now_ms, config.half_life_days),
+        likeness=tuple(Likeness.learn(bag, catalog) for bag in BAGS) if config.content_heard else (),
     )
 
 
 def _examples(
-    before: Interactions, after: Interactions, scorer: InterestScorer, cut: int, config: InterestConfig
+    lesson: Lesson, scorer: InterestScorer, config: InterestConfig
 ) -> Mapping[bool, list[Examples]]:
-    """What everybody known before the cut did after it, and some of what they did not.
+    """What everybody known before did next, and some of what they did not.
 
     Under False as if all had been offered to them, under True as if they had asked for a leaf.
     """
     rng = np.random.default_rng(config.seed)
-    done = {kind: _rows_by_user(after, kind) for kind in config.kinds}
+    done = {kind: _rows_by_user(lesson.asked.after, kind) for kind in config.kinds}
     nothing = np.zeros(0, np.int64)
     parts: dict[bool, list[Examples]] = {False: [], True: []}
-    for user, habits in _known_and_newcomers(before, rng):
+    for user, habits, now_ms in _known_and_newcomers(lesson.asked, config.people, rng):
         chosen = [done[kind].get(user, nothing) for kind in config.kinds]
         anything = np.unique(np.concatenate(chosen))
-        view = scorer.view_of(habits, cut)
+        view = scorer.view_of(habits, now_ms)
         drawn = [(False, *_drawn(view, anything, config, rng))]
         drawn += [(True, *answers) for answers in _answers(view, anything, config, rng)]
         for asked, rows, weight, each in drawn:
             parts[asked].append(
                 Examples(
-                    seen=features(view, rows, cut),
+                    seen=features(view, rows, now_ms),
                     done=np.stack([np.isin(rows, mine) for mine in chosen], axis=1),
                     weight=weight,
                     stands=each,
@@ -195,20 +248,21 @@ def _answers(
         yield np.concatenate([inside[mine], other]), stands, stands
 
 
-def _known_and_newcomers(before: Interactions, rng: np.random.Generator) -> Iterator[tuple[int, Habits]]:
-    """Everybody as they are known, and as if they had come but lately: so that newcomers are answered too."""
+def _known_and_newcomers(
+    asked: Asked, most: int, rng: np.random.Generator
+) -> Iterator[tuple[int, Habits, int]]:
+    """People as they are known, and as if they had come but lately, so that newcomers are answered too."""
+    some = np.sort(rng.permutation(len(asked))[:most])
+    users, moments = asked.user[some], asked.now_ms[some]
+    before = asked.before.where(np.isin(asked.before.user, users))
     known = habits_of(before)
-    order = np.argsort(before.user, kind="stable")
-    users, starts, counts = np.unique(before.user[order], return_index=True, return_counts=True)
-    from_end = np.empty(len(before), np.int64)
-    from_end[order] = np.repeat(starts + counts, counts) - np.arange(len(before))
-    latest = dict(zip(users.tolist(), rng.choice(LATEST, len(users)).tolist(), strict=True))
-    few = np.array([latest[user] for user in users.tolist()])[np.searchsorted(users, before.user)]
-    newcomers = habits_of(before.where(from_end <= few))
-    for number, user in enumerate(users.tolist()):
-        yield user, known[user]
+    latest = rng.choice(LATEST, len(users))
+    place = np.searchsorted(users, before.user)
+    newcomers = habits_of(before.where(places_from_end(before) < latest[place]))
+    for number, (user, now_ms) in enumerate(zip(users.tolist(), moments.tolist(), strict=True)):
+        yield user, known[user], now_ms
         if number % max(len(users) // NEWCOMERS, 1) == 0:
-            yield user, newcomers.get(user, NOBODY)
+            yield user, newcomers.get(user, NOBODY), now_ms
 
 
 def _drawn(
@@ -226,7 +280,9 @@ def _drawn(
     """
     stratum = np.zeros(len(view.place), np.int64)
     stratum[view.shelf.near(view.groups)] = 1
-    stratum[recall(view, config.sizes)] = 2
+    stratum[recall(view, config.sizes, new_only=config.new_only)] = 2
+    if config.new_only:
+        stratum[view.rows] = -1
     recalled_and_chosen = chosen[stratum[chosen] == 2]
     stratum[recalled_and_chosen] = 3
     rows, weights, stands = [], [], []

@@ -2,8 +2,9 @@
 
 Each is a sparse matrix whose product with a user's own weights scores every item at once:
 
-- directed co-visitation: items bought after an item, within few baskets (Metarank's and
-  many shops' "also bought", with direction; weights 1 / gap, divided by popularity^0.5);
+- directed co-visitation: items taken after an item, within few steps (Metarank's and
+  many shops' "also bought", with direction; weights 1 / gap, divided by popularity^0.5),
+  asked with what somebody has (`co_visit`) and with what they did last (`follow`);
 - item-kNN: cosine of the items' user columns with shrinkage (Sarwar et al. 2001);
 - user-kNN: the latest baskets of the most similar users (Herlocker et al. 1999).
 """
@@ -21,6 +22,8 @@ from raysys.types import Floats, Ints
 
 NEIGHBORS = 64
 """Items kept for each item."""
+FOLLOWERS = 100
+"""Items kept for each item of those that followed it."""
 BLOCK = 2048
 """Items compared with all others at a time."""
 
@@ -83,36 +86,62 @@ def item_knn(events: Interactions, users: int, items: int, *, shrink: float = 20
     return _stacked(parts)
 
 
-def co_visits(events: Interactions, items: int, *, gap: int = 20, shrink: float = 10.0) -> Rows:
-    """Items that followed an item within `gap` interactions of a user, nearer ones count more."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Following:
+    """How items that followed one another are counted, and how a history asks for what follows."""
+
+    gap: int = 8
+    """Steps apart at most; nearer ones count more."""
+    reverse: float = 0.5
+    """What a step backward counts beside one forward."""
+    shrink: float = 20.0
+    """Added to the popularity that a count is divided by."""
+    power: float = 0.5
+    """Of that popularity; 0 leaves the popular ones in front."""
+    last: int = 10
+    """Latest interactions that ask."""
+    fade: float = 0.7
+    """Weight of an interaction beside that of the one after it."""
+
+    def weights(self, rows: Ints) -> tuple[Ints, Floats]:
+        """The rows that a history (H,), oldest first, asks with, and their weights (n,)."""
+        known = rows[rows >= 0][-self.last :]
+        return known, self.fade ** np.arange(len(known) - 1, -1, -1.0)
+
+
+def co_visits(events: Interactions, items: int, how: Following) -> Rows:
+    """The FOLLOWERS items that most followed each item within `how.gap` interactions of a user."""
     from scipy import sparse
 
     order = np.lexsort((events.time_ms, events.user))
     user, row = events.user[order], events.row[order]
-    followed = sparse.csr_matrix((items, items), dtype=np.float32)
-    for step in range(1, gap + 1):
+    pairs = [np.zeros((3, 0))]
+    for step in range(1, how.gap + 1):
         same = (user[step:] == user[:-step]) & (row[step:] != row[:-step])
-        weight = np.full(int(same.sum()), 1.0 / step, np.float32)
-        followed += sparse.csr_matrix((weight, (row[:-step][same], row[step:][same])), (items, items))
+        pairs.append(np.stack([row[:-step][same], row[step:][same], np.full(int(same.sum()), 1.0 / step)]))
+    before, after, weight = np.concatenate(pairs, axis=1)
+    followed = sparse.csr_matrix((weight.astype(np.float32), (before, after)), (items, items))
+    if how.reverse:
+        followed = (followed + how.reverse * followed.T).tocsr()
     popularity = np.bincount(row, minlength=items)
-    value = followed.data / np.sqrt(popularity[followed.indices] + shrink)
-    return _best(followed.indptr, followed.indices, value)
+    value = followed.data / (popularity[followed.indices] + how.shrink) ** how.power
+    return _best(followed.indptr, followed.indices, value, FOLLOWERS)
 
 
-def _best(indptr: Ints, indices: Ints, values: Floats) -> Rows:
-    """The NEIGHBORS largest entries above 0 of each row of a CSR matrix, best first."""
-    kept: list[Ints] = []
+def _best(indptr: Ints, indices: Ints, values: Floats, kept: int = NEIGHBORS) -> Rows:
+    """The `kept` largest entries above 0 of each row of a CSR matrix, best first."""
+    chosen: list[Ints] = []
     counts = np.zeros(len(indptr) - 1, np.int64)
     for row, (low, high) in enumerate(pairwise(indptr.tolist())):
         inside = values[low:high]
         top = np.arange(high - low)
-        if high - low > NEIGHBORS:
-            top = np.argpartition(-inside, NEIGHBORS)[:NEIGHBORS]
+        if high - low > kept:
+            top = np.argpartition(-inside, kept)[:kept]
         top = top[inside[top] > 0]
         top = top[np.lexsort((indices[low + top], -inside[top]))]
-        kept.append(low + top)
+        chosen.append(low + top)
         counts[row] = len(top)
-    taken = np.concatenate(kept) if kept else np.zeros(0, np.int64)
+    taken = np.concatenate(chosen) if chosen else np.zeros(0, np.int64)
     start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     return Rows(start, indices[taken].astype(np.int32), values[taken].astype(np.float32))
 

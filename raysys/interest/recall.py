@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raysys.interest.features import SOURCES, UserView
+from raysys.interest.features import UserView
 from raysys.interest.shelf import FACTS, LEAF
 from raysys.types import Floats, Ints
 
@@ -23,16 +23,23 @@ class RecallSizes:
 SIZES = RecallSizes()
 
 
-def recall(view: UserView, sizes: RecallSizes) -> Ints:
-    """Rows, without repeats: everything one's own, and the best of each source."""
+def recall(view: UserView, sizes: RecallSizes, *, new_only: bool = False) -> Ints:
+    """Rows, without repeats: everything one's own, and the best of each source.
+
+    Args:
+        new_only: leave out what is one's own, where nobody takes a thing twice.
+    """
     recent = view.shelf.facts[:, FACTS.index("recent")]
     shelf = view.shelf.codes[LEAF]
     leaf = view.groups[LEAF][shelf, 0] * view.shelf.facts[:, FACTS.index("share_in_leaf")]
-    parts = [view.rows, _top(recent, sizes.popular), _top(leaf, sizes.leaf)]
-    parts += [_top(view.scores[number], sizes.source) for number in range(len(SOURCES))]
+    wanted = np.ones(len(view.shelf), np.bool_)
+    wanted[view.rows] = not new_only
     chosen = np.zeros(len(view.shelf), np.bool_)
-    for part in parts:
-        chosen[part] = True
+    chosen[view.rows] = not new_only
+    for score, count in ((recent, sizes.popular), (leaf, sizes.leaf)):
+        chosen[_top(np.where(wanted, score, 0.0), count)] = True
+    for score in view.scores:
+        chosen[_top(np.where(wanted, score, 0.0), sizes.source)] = True
     return np.flatnonzero(chosen)
 
 

@@ -1,6 +1,6 @@
 """What would this person do with this item? Calibrated probabilities with NumPy and ONNX Runtime."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,10 +13,11 @@ from raysys.interest.combination import Combination, load_combination
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.features import FEATURES, Partners, UserView, features, own_due, user_view
 from raysys.interest.habits import Habits
-from raysys.interest.partners import Neighbors, Rows
+from raysys.interest.partners import Following, Neighbors, Rows
 from raysys.interest.recall import SIZES, RecallSizes, recall
 from raysys.interest.shelf import FACTS, LEAF, Sales, Shelf
 from raysys.interest.source import NetworkSource
+from raysys.interest.words import Likeness
 from raysys.state.protocol import State
 from raysys.types import Floats, Ints
 
@@ -43,6 +44,8 @@ class InterestScorer:
     network_heard: bool = True
     """Whether the combinations look at the network's score; else it only recalls."""
     sizes: RecallSizes = SIZES
+    new_only: bool = False
+    """Whether nobody takes a thing twice here, so that what is one's own is not proposed."""
     shelf: Shelf | None = None
     """Of the catalog last given to `with_items`; it is not saved."""
 
@@ -54,7 +57,9 @@ class InterestScorer:
     def with_items(self, catalog: Catalog) -> "InterestScorer":
         """A scorer for the items of `catalog`; new ones are known by their groups and their content."""
         network = None if self.network is None else self.network.with_items(catalog)
-        return replace(self, shelf=Shelf.of(catalog, self.sales), network=network)
+        likeness = tuple(part.with_items(catalog) for part in self.partners.likeness)
+        partners = replace(self.partners, likeness=likeness)
+        return replace(self, shelf=Shelf.of(catalog, self.sales), partners=partners, network=network)
 
     def view(self, state: State | None, catalog: Catalog, now_ms: int) -> UserView:
         """The state over the catalog's items; costs a few sparse products, so keep it."""
@@ -102,7 +107,7 @@ class InterestScorer:
 
     def retrieve(self, view: UserView, length: int, now_ms: int) -> Ints:
         """Rows that this person is likeliest to want, best first."""
-        rows = recall(view, self.sizes)
+        rows = recall(view, self.sizes, new_only=self.new_only)
         score = self.probs(view, rows, now_ms)[:, self.kinds.index(self.primary)]
         return np.asarray(rows[np.argsort(-score, kind="stable")[:length]])
 
@@ -132,11 +137,15 @@ class InterestScorer:
         folder.mkdir()
         head: dict[str, Any] = {"kinds": self.kinds, "primary": self.primary, "features": FEATURES}
         head["sizes"] = {name: getattr(self.sizes, name) for name in self.sizes.__slots__}
-        head["network_heard"] = self.network_heard
+        head["network_heard"], head["new_only"] = self.network_heard, self.new_only
+        head["following"] = asdict(self.partners.following)
+        head["likeness"] = [likeness.bag for likeness in self.partners.likeness]
         (folder / "interest.json").write_bytes(msgspec.json.encode(head))
         self.partners.co_visit.save(folder, "co_visit")
         self.partners.item_knn.save(folder, "item_knn")
         self.partners.neighbors.save(folder)
+        for likeness in self.partners.likeness:
+            likeness.save(folder)
         self.sales.save(folder)
         for kind, combination in zip(self.kinds, self.combinations, strict=True):
             combination.save(folder, kind)
@@ -156,8 +165,10 @@ class InterestScorer:
             )
         partners = Partners(
             co_visit=Rows.load(folder, "co_visit"),
+            following=Following(**head["following"]),
             item_knn=Rows.load(folder, "item_knn"),
             neighbors=Neighbors.load(folder),
+            likeness=tuple(Likeness.load(folder, bag) for bag in head["likeness"]),
         )
         network = None
         if (folder / NETWORK).is_dir():
@@ -173,4 +184,5 @@ class InterestScorer:
             network=network,
             network_heard=head["network_heard"],
             sizes=RecallSizes(**head["sizes"]),
+            new_only=head["new_only"],
         )

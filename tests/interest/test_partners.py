@@ -5,7 +5,7 @@ import pytest
 
 from raysys.errors import DataError
 from raysys.interest.interactions import Interactions, decay
-from raysys.interest.partners import Neighbors, Rows, co_visits, item_knn
+from raysys.interest.partners import Following, Neighbors, Rows, co_visits, item_knn
 from raysys.types import DAY_MS
 
 PURCHASE = 3
@@ -40,7 +40,7 @@ def test_items_chosen_by_the_same_people_are_alike() -> None:
 
 
 def test_what_follows_counts_more_the_nearer_it_follows_and_never_backwards() -> None:
-    visits = dense(co_visits(bought((0, [0, 1, 2])), 3, gap=2, shrink=0.0), 3)
+    visits = dense(co_visits(bought((0, [0, 1, 2])), 3, Following(gap=2, reverse=0.0, shrink=0.0)), 3)
     assert visits == pytest.approx(np.array([[0, 1.0, 0.5], [0, 0, 1.0], [0, 0, 0]]))
 
 
