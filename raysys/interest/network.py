@@ -19,7 +19,7 @@ from raysys.state.protocol import HISTORY
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkConfig:
-    """How the network is built and fitted; every field may be searched by `tuning.interest`."""
+    """How the network is built and fitted; every field may be searched by `tuning.network`."""
 
     width: int = 64
     """D, of user and item vectors."""
@@ -57,7 +57,6 @@ class NetworkConfig:
     """Up to so many items the softmax is over all of them, above it over a sample."""
     negatives: int = 1024
     """Items drawn for a step when the softmax is sampled, and for gBCE."""
-    start: Literal["cosine", "ppmi"] = "cosine"
     targets: tuple[Kind, ...] = ("view", "click", "cart", "purchase", "dwell", "conversion")
     """Kinds that are predicted; all kinds are read."""
     seed: int = 0

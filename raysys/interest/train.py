@@ -179,9 +179,7 @@ class Training:
     def _new_model(self, content: Content, seen: Bools) -> InterestNetwork:
         torch.manual_seed(self.config.seed)
         model = InterestNetwork(len(content), self.config)
-        start = identity_vectors(
-            self.sequences, len(content), self.config.width, self.config.seed, measure=self.config.start
-        )
+        start = identity_vectors(self.sequences, len(content), self.config.width, self.config.seed)
         with torch.no_grad():
             model.identity.weight.copy_(torch.from_numpy(start))
             model.known.copy_(torch.from_numpy(seen))
