@@ -20,7 +20,7 @@ from raysys.interest.interactions import Interactions
 from raysys.types import DAY_MS
 from tuning.dataset import make
 from tuning.document import document
-from tuning.interest import SearchSettings, tune_network
+from tuning.network import SearchSettings, tune_network
 from tuning.log import read_log
 from tuning.loop import LoopSettings
 from tuning.quality import Alternative, measure

@@ -1,240 +1,314 @@
-"""Job: find the interest network's settings with Ray Tune, and fit the network with what was found."""
+"""Job: the best next-item model that some minutes can find for a log, beside every simple system.
+
+Simple systems and the network's settings are tuned on the validation, the combination of them all
+learns from the validation's answers (`--strict`: from answers inside the training log), and the test
+is asked once, at the end.
+"""
 
 import argparse
 import json
 import os
-import shutil
-import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from ray import tune
-from tqdm import tqdm
 
 from raysys.catalog import Catalog
 from raysys.config import read_settings, read_toml
-from raysys.errors import BundleError, ConfigError, DataError
-from raysys.interest.export import export_network
+from raysys.events import KINDS, ItemUpdate, Kind
+from raysys.interest.asked import Asked, Split, last_one, places_from_end
+from raysys.interest.encoder import UserEncoder
+from raysys.interest.fit import Fitted, InterestConfig, Lesson, fit_lessons
 from raysys.interest.interactions import Interactions
 from raysys.interest.network import NetworkConfig
-from raysys.interest.train import EpochReport, fit_network
-from raysys.types import DAY_MS
-from tuning.log import read_log
-from tuning.trials import Search, Trial, claim, run_search, start_ray
+from raysys.interest.recall import RecallSizes
+from raysys.interest.source import NetworkSource
+from tuning.baselines import Log, Tuned, tune_baselines
+from tuning.events import (
+    LEAVE_ONE_OUT,
+    NO_TARGET,
+    EventLog,
+    parse_split,
+    read_asked,
+    read_events,
+    split_log,
+)
+from tuning.network import SearchSettings, fit_side_by_side, search_network
+from tuning.ranked import ranked, whole
 
 SETTINGS = Path(__file__).with_name("settings.toml")
-METRIC = "ndcg"
-CHECKPOINT, TABLE, NETWORK = "training.pt", "trials.json", "network"
+MODEL = "raysys"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SearchSettings:
-    """The table [interest]: what is searched, and how long."""
+class StudySettings:
+    """The table [next_item]: how the minutes are spent."""
 
-    trials: int = 8
-    minutes: float = 20.0
-    """No trial starts or goes on after that."""
-    horizon_days: float = 28.0
-    """The last days of the log, whose first shopping day of each user judges a trial."""
-    cpus: int = 0
-    """Trials at a time, one core each; 0 takes all cores."""
-    network: Mapping[str, Any] = field(default_factory=dict)
-    """Where the search starts: fields of `NetworkConfig` that differ from its defaults."""
+    searching: float = 0.3
+    """Share of the minutes in which short trials look for the network's settings."""
+    fitting: float = 0.4
+    """Share in which the networks that are kept are fitted."""
+    trials: int = 6
+    networks: int = 2
+    """Networks that are fitted with what was found and averaged; each on a core."""
+    recalled: int = 60
+    """Items that each source proposes for a person."""
+    learned: int = 60
+    """Items of those that the combination learns from, for each person."""
     space: Mapping[str, Any] = field(default_factory=dict)
     """What is searched: fields of `NetworkConfig`."""
 
-    def __post_init__(self) -> None:
-        for name in ("trials", "minutes", "horizon_days"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, must be above 0")
-        known = set(NetworkConfig.__dataclass_fields__)
-        if unknown := sorted(set(self.space) - known):
-            raise ConfigError(f"space names {unknown}; NetworkConfig has {sorted(known)}")
-
     @classmethod
-    def read(cls, path: Path = SETTINGS) -> "SearchSettings":
-        return read_settings(cls, read_toml(path).get("interest", {}))
+    def read(cls, path: Path = SETTINGS) -> "StudySettings":
+        return read_settings(cls, read_toml(path).get("next_item", {}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tuned:
-    """What a search found."""
+class Study:
+    """A log, what is asked of it, and how much time there is."""
 
-    config: NetworkConfig
-    """The best trial's, with as many epochs as were best."""
-    ndcg: float
-    """NDCG@10 of that trial on the days that were held out."""
-    network: Path
-    """Folder of the best trial's network, exported; it has not seen the days held out."""
-    table: Path
-    """`trials.json`: settings and learning curves of every trial."""
-    trials: tuple[Mapping[str, Any], ...]
-    """Its rows: `settings`, `curves` by metric with one value an epoch, `error`."""
+    split: Split
+    learned: Interactions
+    """What the parts that are cheap to fit again know when the test is asked."""
+    catalog: Catalog
+    minutes: float
+    out: Path
+    settings: StudySettings
+    strict: bool = False
+    """Whether the combination learns from answers inside the training log, not from the validation's."""
+    network: bool = True
+    content: bool = True
+    unseen: int = 0
+    """Interactions between what is known of somebody and what is asked for."""
+    seed: int = 0
+    cores: int = field(default_factory=lambda: os.cpu_count() or 1)
 
-    @classmethod
-    def load(cls, out: Path) -> "Tuned":
-        """Read what a search left in its folder."""
-        try:
-            table = json.loads((out / TABLE).read_bytes())
-        except (OSError, ValueError) as error:
-            raise BundleError(f"{out / TABLE}: {error}; run the search again") from error
-        return cls(
-            config=read_settings(NetworkConfig, table["config"]),
-            ndcg=table["ndcg"],
-            network=out / NETWORK,
-            table=out / TABLE,
-            trials=tuple(table["trials"]),
+    def run(self) -> dict[str, Any]:
+        """Find the best system, and ask it and every simple one the test."""
+        began = time.perf_counter()
+        train, valid = self.split.train, self.split.valid
+        simple = tune_baselines(train, valid, len(self.catalog))
+        asked = self.inner() if self.strict else valid
+        found, outer, inner = self.networks(asked.before)
+        fitted = self.fitted(asked, simple, outer, inner)
+        report = self.judged(simple, fitted)
+        report["settings"] |= {"simple": dict(simple.settings), "network": found}
+        report["seconds"] = time.perf_counter() - began
+        return report
+
+    def inner(self) -> Asked:
+        """The last interaction of the training log of everybody who has one to spare."""
+        train = self.split.train
+        able = train.user[places_from_end(train) == 1 + self.unseen]
+        return last_one(train, np.unique(able), new_only=self.split.test.new_only, unseen=self.unseen)
+
+    def networks(
+        self, inside: Interactions
+    ) -> tuple[Mapping[str, Any], NetworkSource | None, NetworkSource | None]:
+        """Settings found, networks fitted on the training log, and such that know only `inside`."""
+        if not self.network:
+            return {}, None, None
+        train, settings = self.split.train, self.settings
+        seconds = 60.0 * self.minutes * self.cores
+        config = start_of(train, self.seed)
+        search = SearchSettings(
+            trials=settings.trials,
+            minutes=2.0 * self.minutes * settings.searching,  # the CPU seconds of a trial bound it
+            cpus=self.cores,
+            space=settings.space,
         )
-
-
-def tune_network(
-    events: Interactions,
-    catalog: Catalog,
-    out: Path,
-    *,
-    config: NetworkConfig | None = None,
-    settings: SearchSettings | None = None,
-    until_ms: int | None = None,
-) -> Tuned:
-    """Search for the best settings on a log, all but the last `horizon_days` of it.
-
-    Called again with the same arguments it goes on where it was stopped, and a finished search
-    is not repeated. TensorBoard reads `out`/trials.
-
-    Args:
-        out: folder of the trials, the table and the best network.
-        config: where the search starts; that of `settings` if not given.
-        until_ms: what happened then or later is not looked at.
-
-    Raises:
-        ConfigError: `out` holds the search of something else.
-        DataError: no trial came to an end.
-    """
-    settings = settings or SearchSettings.read()
-    config = config or read_settings(NetworkConfig, settings.network)
-    events = events if until_ms is None else events.before(until_ms)
-    end = until_ms if until_ms is not None else int(events.time_ms[-1]) + 1 if len(events) else 0
-    cut = end - int(settings.horizon_days * DAY_MS)
-    before, valid = events.before(cut), events.since(cut)
-    if not len(before) or not len(valid):
-        raise DataError(
-            f"{len(before)} interactions before the last {settings.horizon_days} days and {len(valid)}"
-            " in them; both are needed: send a longer log or lower horizon_days"
+        each = replace(config, cpu_seconds=seconds * settings.searching / settings.trials)
+        keep_seen = not self.split.test.new_only
+        valid = self.split.valid.after
+        tuned = search_network(
+            train, valid, self.catalog, self.out / "search", each, search, keep_seen=keep_seen
         )
-    asked = {"network": asdict(config), "space": settings.space, "trials": settings.trials}
-    columns = [part for log in (before, valid) for part in (log.user, log.row, log.kind, log.time_ms)]
-    claim(
-        out, [json.dumps([asked, catalog.item_ids], sort_keys=True).encode(), *columns, catalog.text_vectors]
+        logs = {"outer": train} | ({"inner": inside} if self.strict else {})
+        share = seconds * settings.fitting / (settings.networks * len(logs))
+        jobs = [
+            (
+                log,
+                replace(tuned.config, cpu_seconds=share, seed=self.seed + number),
+                self._folder(name, number),
+            )
+            for name, log in logs.items()
+            for number in range(settings.networks)
+        ]
+        fit_side_by_side([job for job in jobs if not job[2].exists()], self.catalog, self.cores)
+        sources = {name: self._source(name) for name in logs}
+        outer = sources["outer"]
+        return asdict(tuned.config) | {"cpu_seconds": share}, outer, sources.get("inner", outer)
+
+    def _folder(self, name: str, number: int) -> Path:
+        return self.out / "networks" / f"{name}_{number}"
+
+    def _source(self, name: str) -> NetworkSource:
+        first, *others = (
+            NetworkSource.of(UserEncoder.load(self._folder(name, number)), self.catalog)
+            for number in range(self.settings.networks)
+        )
+        return replace(first, beside=tuple(others))
+
+    def fitted(
+        self, asked: Asked, simple: Tuned, outer: NetworkSource | None, inner: NetworkSource | None
+    ) -> Fitted:
+        """The interest model, its combination fitted on what `asked` were answered."""
+        primary = primary_of(self.split.train)
+        size = self.settings.recalled
+        config = InterestConfig(
+            kinds=(primary,),
+            primary=primary,
+            following=simple.following,
+            network_heard=self.network,
+            content_heard=self.content,
+            new_only=self.split.test.new_only,
+            recalled=self.settings.learned,
+            near=1,
+            others=10,
+            asked=0,
+            sizes=RecallSizes(source=size, popular=size, leaf=size),
+            seed=self.seed,
+        )
+        one_kind = replace(asked.after, kind=np.full(len(asked.after), KINDS.index(primary)))
+        lesson = Lesson(
+            asked=replace(asked, after=one_kind),
+            learned=asked.before,
+            known_ms=int(asked.before.time_ms[-1]) + 1,
+            network=inner,
+        )
+        return fit_lessons([lesson], self.learned, self.catalog, config, outer)
+
+    def judged(self, simple: Tuned, fitted: Fitted) -> dict[str, Any]:
+        """Every system's test, and which of them the validation would have chosen."""
+        valid, test = self.split.valid, self.split.test
+        # people whose answers the combination did not learn from
+        fresh = valid if self.strict else valid.of(np.isin(valid.user, fitted.held))
+        log = Log(events=self.learned, items=len(self.catalog))
+        systems = {MODEL: whole(fitted.scorer, log.popular())}
+        systems |= {name: system(log) for name, system in simple.systems.items()}
+        validation, tested = {}, {}
+        for name, system in systems.items():
+            validation[name] = ranked(system, fresh, f"validation of {name}").judged(fresh).summary()
+            tested[name] = ranked(system, test, f"test of {name}").judged(test).summary()
+        chosen = max(validation, key=lambda name: validation[name]["ndcg@10"])
+        return {
+            "test": tested[chosen],
+            "chosen": chosen,
+            "baselines": {name: value for name, value in tested.items() if name != MODEL},
+            "model": tested[MODEL],
+            "validation": validation,
+            "asked": {"validation": len(fresh), "test": len(test)},
+            "combination": [asdict(contest) for contest in fitted.contests],
+            "settings": {
+                "study": asdict(self.settings),
+                "minutes": self.minutes,
+                "cores": self.cores,
+                "strict": self.strict,
+                "network": self.network,
+                "content": self.content,
+                "unseen": self.unseen,
+                "new_only": test.new_only,
+                "seed": self.seed,
+            },
+        }
+
+
+def primary_of(events: Interactions) -> Kind:
+    """The kind that most interactions are of."""
+    return KINDS[int(np.bincount(events.kind, minlength=len(KINDS)).argmax())]
+
+
+def start_of(events: Interactions, seed: int) -> NetworkConfig:
+    """Where the search begins, by how much is known of a user."""
+    targets = tuple(
+        kind for number, kind in enumerate(KINDS) if kind != NO_TARGET and (events.kind == number).any()
     )
-    if (out / TABLE).exists():
-        return Tuned.load(out)
-    search = Search(
-        metric=METRIC,
-        space=settings.space,
-        first=asdict(config),
-        trials=settings.trials,
-        minutes=settings.minutes,
-        epochs=config.epochs,
-        seed=config.seed,
+    usual = len(events) / max(len(np.unique(events.user)), 1)
+    dense = usual >= 20
+    return NetworkConfig(
+        width=64 if dense else 128,
+        dropout=0.1 if dense else 0.5,
+        label_smoothing=0.0 if dense else 0.1,
+        start="ppmi" if dense else "cosine",
+        learning_rate=6e-3 if dense else 4e-3,
+        day_share=0.0,
+        targets=targets,
+        seed=seed,
     )
-    start_ray(settings.cpus or os.cpu_count() or 1)
-    resources = {"cpu": 1.0, "gpu": 1.0 if torch.cuda.is_available() else 0.0}
-    job = tune.with_parameters(trial, base=config, before=before, valid=valid, catalog=catalog)
-    trials = run_search(job, search, out / "trials", resources=resources)
-    return _finish(trials, before, valid, catalog, config, out)
 
 
-def trial(
-    sample: dict[str, Any],
-    *,
-    base: NetworkConfig,
-    before: Interactions,
-    valid: Interactions,
-    catalog: Catalog,
-) -> None:
-    """One Tune trial: build, fit, report, and keep what is needed to go on."""
-    torch.set_num_threads(1)
-    training = fit_network(before, catalog, replace(base, **sample), valid)
-    checkpoint = tune.get_checkpoint()
-    if checkpoint is not None:
-        with checkpoint.as_directory() as folder:
-            training.resume(Path(folder) / CHECKPOINT)
-    for report in training:
-        with tempfile.TemporaryDirectory() as folder:
-            training.save(Path(folder) / CHECKPOINT)
-            tune.report(asdict(report), checkpoint=tune.Checkpoint.from_directory(folder))
-
-
-def fit_and_export(events: Interactions, catalog: Catalog, config: NetworkConfig, out: Path) -> Path:
-    """Fit on the whole log, with a progress bar, and write what a replica loads to the new folder `out`."""
-    training = fit_network(events, catalog, config)
-    bar = tqdm(training, total=config.epochs, desc="fitting the network", unit="epoch")
-    for report in bar:
-        bar.set_postfix_str(f"loss {report.loss:.3f}")
-    return export_network(training.model, out)
-
-
-def _finish(
-    trials: list[Trial],
-    before: Interactions,
-    valid: Interactions,
-    catalog: Catalog,
-    base: NetworkConfig,
-    out: Path,
-) -> Tuned:
-    judged = [one for one in trials if one.checkpoint is not None and one.best(METRIC) > float("-inf")]
-    if not judged:
-        why = sorted({one.error for one in trials if one.error}) or "allow more minutes or horizon_days"
-        raise DataError(f"none of {len(trials)} trials was judged: {why}")
-    best = max(judged, key=lambda one: one.best(METRIC))
-    assert best.checkpoint is not None
-    found = replace(base, **best.settings)
-    training = fit_network(before, catalog, found, valid, device="cpu")
-    training.resume(best.checkpoint / CHECKPOINT)
-    shutil.rmtree(out / NETWORK, ignore_errors=True)
-    export_network(training.finish(), out / NETWORK)
-    epochs = 1 + int(np.nanargmax(best.curves[METRIC]))
-    table = {
-        "metric": METRIC,
-        "ndcg": best.best(METRIC),
-        "config": asdict(replace(found, epochs=epochs)),
-        "best": trials.index(best),
-        "trials": [_row(one) for one in trials],
-    }
-    partial = out / f"{TABLE}.part"
-    partial.write_text(json.dumps(table, indent=1))
-    partial.replace(out / TABLE)  # its presence says that the search is over
-    return Tuned.load(out)
-
-
-def _row(one: Trial) -> dict[str, Any]:
-    curves = {name: one.curves[name] for name in EpochReport.__dataclass_fields__ if name in one.curves}
-    return {"settings": dict(one.settings), "curves": curves, "error": one.error}
+def bare(catalog: Catalog) -> Catalog:
+    """The same items, nothing known of them but their ids."""
+    ids = catalog.item_ids
+    return Catalog.of([ItemUpdate(item_id=item, title=item) for item in ids])
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Search, then print the trials and the best settings."""
+    """Find the best model for a log and write `metrics.json`."""
     parser = argparse.ArgumentParser(prog="python -m tuning.interest", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of tuning.dataset")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--events", type=Path, nargs="+", required=True, help="files of the event contract")
+    parser.add_argument("--items", type=Path, nargs="*", default=[], help="files of item events")
+    parser.add_argument("--mapping", type=Path, help="TOML that maps foreign columns")
     parser.add_argument("--encoder", type=Path, help="folder of a text encoder, for titles")
-    parser.add_argument("--settings", type=Path, default=SETTINGS)
-    parser.add_argument("--trials", type=int)
-    parser.add_argument("--minutes", type=float)
-    parser.add_argument("--until-ms", type=int, help="look at nothing from then on")
+    parser.add_argument("--split", default=LEAVE_ONE_OUT, help="leave-one-out, or time:MS")
+    parser.add_argument("--keep-seen", action="store_true", help="for shops where people buy again")
+    parser.add_argument("--ask", type=Path, help="Parquet of user_id, item_id, time_ms: the test instead")
+    parser.add_argument(
+        "--unseen", type=int, default=0, help="interactions between history and --ask's items"
+    )
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--strict", action="store_true", help="combine by answers inside the training log")
+    parser.add_argument("--identity-only", action="store_true", help="know nothing of an item but its id")
+    parser.add_argument("--no-network", action="store_true")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
-    given = {name: value for name in ("trials", "minutes") if (value := getattr(options, name))}
-    settings = replace(SearchSettings.read(options.settings), **given)
-    events, catalog = read_log(options.data, options.encoder)
-    tuned = tune_network(events, catalog, options.out, settings=settings, until_ms=options.until_ms)
-    for number, one in enumerate(tuned.trials):
-        curve = one["curves"].get(METRIC, [])
-        print(f"trial {number}: {max(curve, default=0.0):.4f} in {len(curve)} epochs {one['settings']}")
-    print(f"best {METRIC}@10 {tuned.ndcg:.4f}; network in {tuned.network}, table in {tuned.table}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    log = read_events(
+        options.events,
+        options.items,
+        mapping=options.mapping,
+        encoder=options.encoder,
+        quarantine=options.out / "quarantine.jsonl",
+    )
+    study = study_of(log, options)
+    report = study.run() | {"log": dict(log.report)}
+    partial = options.out / "metrics.json.part"
+    partial.write_text(json.dumps(report, indent=1, default=str))
+    partial.replace(options.out / "metrics.json")
+    for name, value in {f"{report['chosen']} (chosen)": report["test"], **report["baselines"]}.items():
+        ndcg, error, hit = (value[key] for key in ("ndcg@10", "ndcg@10_se", "hr@10"))
+        print(f"{name:>24}  NDCG@10 {ndcg:.4f} ± {error:.4f}  HR@10 {hit:.4f}")
+
+
+def study_of(log: EventLog, options: argparse.Namespace) -> Study:
+    """The study that the command line asks for."""
+    keep_seen = options.keep_seen
+    if options.ask is None:
+        split = split_log(log.events, options.split, keep_seen=keep_seen)
+        leave_one_out = parse_split(options.split) is None
+        learned = split.train if leave_one_out else split.test.before
+    else:
+        test = read_asked(options.ask, log, keep_seen=keep_seen)
+        able = np.unique(log.events.user[places_from_end(log.events) == 1 + options.unseen])
+        valid = last_one(log.events, able, new_only=not keep_seen, unseen=options.unseen)
+        split, learned = Split(train=valid.before, valid=valid, test=test), log.events
+    return Study(
+        split=split,
+        learned=learned,
+        catalog=bare(log.catalog) if options.identity_only else log.catalog,
+        minutes=options.minutes,
+        out=options.out,
+        settings=StudySettings.read(),
+        strict=options.strict,
+        network=not options.no_network,
+        content=not options.identity_only,
+        unseen=options.unseen,
+        seed=options.seed,
+    )
 
 
 if __name__ == "__main__":

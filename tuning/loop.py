@@ -33,8 +33,8 @@ from raysys.text.encoder import TextEncoder
 from raysys.text.keywords import QueryClasses
 from tuning.document import document
 from tuning.gate import Quality
-from tuning.interest import SearchSettings, tune_network
-from tuning.interest import Tuned as TunedNetwork
+from tuning.network import SearchSettings, tune_network
+from tuning.network import Tuned as TunedNetwork
 from tuning.policy import HAND_SET, PolicySettings, tune_policy
 from tuning.policy import Tuned as TunedPolicy
 from tuning.quality import MODEL, TASKS, Alternative, Table, measure

@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 
 from raysys.errors import DataError
-from raysys.interest.interactions import Interactions
+from raysys.interest.interactions import NOTHING, Interactions
 from raysys.types import Bools, Ints
 
 
@@ -22,10 +22,10 @@ class Asked:
     """(n,) the moment of asking."""
     truth: tuple[Ints, ...]
     """(n,) item rows that came next, each once; none for some only if everybody is asked."""
-    after: Interactions
-    """The interactions that `truth` is of."""
     new_only: bool
     """Whether items of the history are out of the question, as where nobody takes a thing twice."""
+    after: Interactions = NOTHING
+    """The interactions that `truth` is of; none where only the rows are known."""
 
     def __len__(self) -> int:
         return len(self.user)
@@ -78,10 +78,15 @@ def leave_one_out(events: Interactions, *, keep_seen: bool = False) -> Split:
     )
 
 
-def last_one(events: Interactions, users: Ints, *, new_only: bool) -> Asked:
-    """The last interaction of each of `users` (n,), rising, asked for from everything before it."""
-    asked = np.isin(events.user, users) & (places_from_end(events) == 0)
-    last = events.where(asked)
+def last_one(events: Interactions, users: Ints, *, new_only: bool, unseen: int = 0) -> Asked:
+    """The last interaction of each of `users` (n,), rising, asked for from everything before it.
+
+    Args:
+        unseen: as many interactions before the last are not known yet when a user is asked.
+    """
+    from_end = places_from_end(events)
+    asked = np.isin(events.user, users) & (from_end <= unseen)
+    last = events.where(asked & (from_end == 0))
     order = np.argsort(last.user, kind="stable")
     return Asked(
         before=events.where(~asked),

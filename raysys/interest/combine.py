@@ -83,13 +83,17 @@ def combine(
     examples: Examples, kinds: tuple[str, ...], strength: float, seed: int
 ) -> tuple[tuple[Combination, ...], tuple[Contest, ...]]:
     """A combination for each kind: whichever predicts better for people it has not seen."""
-    people = np.unique(examples.person)
-    rng = np.random.default_rng([seed, 1])
-    held = rng.permutation(people)[: max(int(len(people) * HELD_OUT), 1)]
-    outside = np.isin(examples.person, held)
+    outside = np.isin(examples.person, held_out(examples.person, seed))
     fit, check = examples.of(~outside), examples.of(outside)
     pairs = [_winner(fit, check, number, kind, strength, seed) for number, kind in enumerate(kinds)]
     return tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
+
+
+def held_out(person: Ints, seed: int) -> Ints:
+    """The people, of all in `person`, on whom competitors are compared and trees know when to stop."""
+    people = np.unique(person)
+    order = np.random.default_rng([seed, 1]).permutation(people)
+    return np.asarray(order[: max(int(len(people) * HELD_OUT), 1)])
 
 
 def _winner(

@@ -9,7 +9,7 @@ from raysys.catalog import Catalog
 from raysys.errors import ConfigError, DataError
 from raysys.events import KINDS, Kind
 from raysys.interest.asked import Asked, places_from_end, stretch
-from raysys.interest.combine import Contest, Examples, combine
+from raysys.interest.combine import Contest, Examples, combine, held_out
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.features import Partners, UserView, features
 from raysys.interest.habits import NOBODY, Habits, habits_of
@@ -80,6 +80,8 @@ class Fitted:
 
     scorer: InterestScorer
     contests: tuple[Contest, ...]
+    held: Ints
+    """User codes of those on whom they were compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,14 +164,16 @@ def fit_lessons(
         raise DataError(
             f"nobody known before did any of {config.kinds} in the last {config.horizon_days} days"
         )
-    combinations, contests = combine(Examples.joined(offered), config.kinds, config.strength, config.seed)
+    joined = Examples.joined(offered)
+    combinations, contests = combine(joined, config.kinds, config.strength, config.seed)
     answers = combinations
     if config.asked:
         names = tuple(f"{kind} if asked" for kind in config.kinds)
         answers, more = combine(Examples.joined(asked), names, config.strength, config.seed)
         contests = (*contests, *more)
     late = _untrained(events, catalog, int(events.time_ms[-1]) + 1, config, network)
-    return Fitted(replace(late, combinations=combinations, answers=answers), contests)
+    scorer = replace(late, combinations=combinations, answers=answers)
+    return Fitted(scorer, contests, held_out(joined.person, config.seed))
 
 
 def _untrained(

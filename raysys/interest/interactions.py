@@ -75,6 +75,11 @@ class Interactions:
         return self.where(self.time_ms >= time_ms)
 
 
+_NONE = np.zeros(0, np.int64)
+NOTHING = Interactions(user=_NONE, row=_NONE, kind=_NONE, time_ms=_NONE)
+"""No interactions."""
+
+
 def popularity(events: Interactions, items: int, now_ms: int, half_life_days: float) -> Floats:
     """Decayed count (I,) of the interactions with each item, as of `now_ms`."""
     weights = decay(events.time_ms, now_ms, half_life_days)

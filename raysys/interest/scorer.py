@@ -10,7 +10,6 @@ import numpy as np
 from raysys.catalog import Catalog
 from raysys.errors import BundleError, DataError
 from raysys.interest.combination import Combination, load_combination
-from raysys.interest.encoder import UserEncoder
 from raysys.interest.features import FEATURES, Partners, UserView, features, own_due, user_view
 from raysys.interest.habits import Habits
 from raysys.interest.partners import Following, Neighbors, Rows
@@ -83,13 +82,17 @@ class InterestScorer:
         Raises:
             PartError: the trees or the network failed.
         """
-        found = np.full((len(rows), len(self.kinds)), np.nan, np.float32)
+        log_odds = np.clip(self.log_odds(view, rows, now_ms, asked=asked), -50.0, 50.0)
+        return np.asarray(1.0 / (1.0 + np.exp(-log_odds)), np.float32)
+
+    def log_odds(self, view: UserView, rows: Ints, now_ms: int, *, asked: bool = False) -> Floats:
+        """The log odds (C, E) of those probabilities."""
+        found = np.full((len(rows), len(self.kinds)), np.nan)
         known = rows >= 0
         if known.any():
             seen = features(view, rows[known], now_ms)
             for number, combination in enumerate(self.answers if asked else self.combinations):
-                log_odds = np.clip(combination.log_odds(seen), -50.0, 50.0)
-                found[known, number] = 1.0 / (1.0 + np.exp(-log_odds))
+                found[known, number] = combination.log_odds(seen)
         return found
 
     def repeat(self, view: UserView, rows: Ints, now_ms: int) -> Floats:
@@ -153,7 +156,6 @@ class InterestScorer:
             combination.save(folder, f"{kind}.answer")
         if self.network is not None:
             self.network.save(folder / NETWORK)
-            np.save(folder / "item_vectors.npy", self.network.vectors, allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -170,10 +172,7 @@ class InterestScorer:
             neighbors=Neighbors.load(folder),
             likeness=tuple(Likeness.load(folder, bag) for bag in head["likeness"]),
         )
-        network = None
-        if (folder / NETWORK).is_dir():
-            vectors = np.load(folder / "item_vectors.npy", "r", allow_pickle=False)
-            network = NetworkSource(UserEncoder.load(folder / NETWORK), vectors)
+        network = NetworkSource.load(folder / NETWORK) if (folder / NETWORK).is_dir() else None
         return cls(
             kinds=tuple(head["kinds"]),
             primary=head["primary"],

@@ -10,14 +10,18 @@ from raysys.interest.encoder import UserEncoder
 from raysys.interest.habits import Habits
 from raysys.types import Floats, Ints
 
+VECTORS = "item_vectors.npy"
+BESIDE = "beside"
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkSource:
-    """A network with the vectors of one catalog's items."""
+    """A network with the vectors of one catalog's items, and maybe others that it is averaged with."""
 
     encoder: UserEncoder
     vectors: Floats
     """(I, D) float32; new items have theirs from their content."""
+    beside: tuple["NetworkSource", ...] = ()
 
     @classmethod
     def of(cls, encoder: UserEncoder, catalog: Catalog) -> "NetworkSource":
@@ -29,15 +33,26 @@ class NetworkSource:
         if known >= len(catalog):
             return self
         fresh = self.encoder.item_vectors(catalog, known)
-        return NetworkSource(self.encoder, np.concatenate([self.vectors, fresh]))
+        beside = tuple(other.with_items(catalog) for other in self.beside)
+        return NetworkSource(self.encoder, np.concatenate([self.vectors, fresh]), beside)
 
     def scores(self, habits: Habits, now_ms: int) -> Floats:
-        """(I,) the softmax share of each item times I: 1 is what chance would give."""
-        history = habits.history_rows, habits.history_kinds, habits.history_ms
-        user = self.encoder.user_vector(*history, self.vectors, now_ms)
-        logits = (self.vectors @ user).astype(np.float64)
+        """(I,) the softmax share of each item times I: 1 is what chance would give.
+
+        Of several networks it is the geometric mean of their shares, of sum 1 again (a logarithmic
+        opinion pool: Heskes 1998).
+        """
+        logits = self._logits(habits, now_ms)
+        for other in self.beside:
+            logits = logits + other._logits(habits, now_ms)
+        logits = logits / (1 + len(self.beside))
         share = np.exp(logits - logits.max(initial=-np.inf))
         return np.asarray(share * (len(share) / max(float(share.sum()), 1e-300)))
+
+    def _logits(self, habits: Habits, now_ms: int) -> Floats:
+        history = habits.history_rows, habits.history_kinds, habits.history_ms
+        user = self.encoder.user_vector(*history, self.vectors, now_ms)
+        return np.asarray(self.vectors @ user, np.float64)
 
     def nearest(self, row: int, length: int) -> Ints:
         """Rows of the vectors that point most nearly where that of `row` points, best first."""
@@ -47,4 +62,14 @@ class NetworkSource:
         return np.asarray(best[best != row][:length])
 
     def save(self, folder: Path) -> None:
+        """Write into `folder`, which must not exist yet."""
         self.encoder.save(folder)
+        np.save(folder / VECTORS, self.vectors, allow_pickle=False)
+        for number, other in enumerate(self.beside):
+            other.save(folder / f"{BESIDE}_{number}")
+
+    @classmethod
+    def load(cls, folder: Path) -> "NetworkSource":
+        """What `save` wrote, the vectors memory-mapped."""
+        beside = tuple(cls.load(part) for part in sorted(folder.glob(f"{BESIDE}_*")))
+        return cls(UserEncoder.load(folder), np.load(folder / VECTORS, "r", allow_pickle=False), beside)

@@ -18,7 +18,7 @@ from raysys.state.memory import MemoryStore
 from raysys.types import DAY_MS, Candidates
 from tests.fakes import ask
 from tuning.gate import gate_first
-from tuning.interest import SearchSettings
+from tuning.network import SearchSettings
 from tuning.learning import LearningConfig
 from tuning.loop import LoopSettings, Turn, kinds_of, qualities_of, queries_of, turn
 from tuning.policy import PolicySettings

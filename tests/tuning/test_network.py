@@ -21,7 +21,7 @@ from raysys.events import Interaction, ItemUpdate
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.network import NetworkConfig
 from raysys.types import DAY_MS
-from tuning.interest import SearchSettings, fit_and_export, tune_network
+from tuning.network import SearchSettings, fit_and_export, tune_network
 from tuning.log import read_log
 from tuning.trials import claim, domain, inside
 
@@ -67,7 +67,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(folder: Path, out: Path) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "tuning.interest", "--data", str(folder)]
+    command = [sys.executable, "-m", "tuning.network", "--data", str(folder)]
     command += ["--out", os.path.relpath(out, ROOT)]  # as people name folders
     command += ["--settings", str(folder / "settings.toml")]
     with (out.parent / "output.txt").open("ab") as output:
