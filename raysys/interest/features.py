@@ -13,7 +13,7 @@ from raysys.interest.partners import Following, Neighbors, Rows
 from raysys.interest.shelf import BRAND, FACTS, LEAF, LEAF_BRAND, PARENT, TOP, Shelf
 from raysys.interest.words import Likeness
 from raysys.state.protocol import FAST_DAYS, SLOW_DAYS
-from raysys.types import DAY_MS, Floats, Ints
+from raysys.types import DAY_MS, Bools, Floats, Ints
 
 SOURCES = ("co_visit", "item_knn", "user_knn", "follow", "words", "traits", "network")
 """Who scores every item for a person: the partners, and the network if there is one."""
@@ -93,8 +93,10 @@ class UserView:
     """(len(SOURCES),) 1 for the sources that the combination looks at, 0 for those that only recall."""
     best: Floats
     """(len(SOURCES),) the highest score of each source, at least a little."""
-    edges: Floats
-    """(len(SOURCES), R) rising: the highest scores of each source among what is not one's own."""
+    tops: tuple[Ints, ...]
+    """For each source, the at most RANKED rows above 0 that are not one's own, the best last."""
+    edges: tuple[Floats, ...]
+    """Their scores, rising."""
     user: Floats
     """(4,) days, idle, basket, repeats."""
     total: float
@@ -130,6 +132,9 @@ def user_view(
     if network is not None and len(habits.history_rows):
         scores[SOURCES.index("network")] = network.scores(habits, now_ms)
     total = float(faded.sum())
+    other = np.ones(len(shelf), np.bool_)
+    other[rows] = False
+    tops = tuple(top_rows(score, RANKED, other) for score in scores)
     return UserView(
         shelf=shelf,
         place=place,
@@ -142,7 +147,8 @@ def user_view(
         scores=scores,
         heard=np.array([source != "network" or network_heard for source in SOURCES], np.float64),
         best=np.maximum(scores.max(axis=1, initial=0.0), 1e-6),
-        edges=_edges(scores, rows),
+        tops=tops,
+        edges=tuple(score[top] for score, top in zip(scores, tops, strict=True)),
         user=_user(habits, now_ms),
         total=max(total, 1e-9),
         price_ratio=float(faded @ shelf.price_ratio[rows] / total) if total > 0 else 0.0,
@@ -168,11 +174,12 @@ def _scores(habits: Habits, weights: Floats, partners: Partners, size: int) -> F
     return scores
 
 
-def _edges(scores: Floats, own: Ints) -> Floats:
-    others = scores.copy()
-    others[:, own] = -np.inf
-    kept = min(RANKED, scores.shape[1])
-    return np.sort(np.partition(others, -kept, axis=1)[:, -kept:], axis=1) if kept else others
+def top_rows(score: Floats, count: int, wanted: Bools) -> Ints:
+    """The `count` highest above 0 of the rows `wanted` (I,), the best last."""
+    rows = np.flatnonzero((score > 0) & wanted)  # few sources have much to say, and a partition is dear
+    if len(rows) > count:
+        rows = rows[np.argpartition(score[rows], len(rows) - count)[len(rows) - count :]]
+    return np.asarray(rows[np.argsort(score[rows], kind="stable")])
 
 
 def _by_group(own: Floats, faded: Floats, code: Ints, size: int) -> Floats:
@@ -218,7 +225,7 @@ def _ranks(view: UserView, rows: Ints) -> Floats:
     It is over all items, so it does not depend on which others are asked about.
     """
     before = [
-        view.edges.shape[1] - np.searchsorted(edges, scores, side="right")
+        len(edges) - np.searchsorted(edges, scores, side="right")
         for edges, scores in zip(view.edges, view.scores[:, rows], strict=True)
     ]
     return np.asarray(np.log1p(np.stack(before, axis=1)) * view.heard)

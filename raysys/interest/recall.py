@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raysys.interest.features import UserView
+from raysys.interest.features import UserView, top_rows
 from raysys.interest.shelf import FACTS, LEAF
-from raysys.types import Floats, Ints
+from raysys.types import Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +14,7 @@ class RecallSizes:
     """How many items each source proposes."""
 
     source: int = 150
-    """Of each partner and of the network."""
+    """Of each partner and of the network, at most RANKED."""
     popular: int = 150
     leaf: int = 150
     """Of what sells in the leaves that this person buys from."""
@@ -29,26 +29,15 @@ def recall(view: UserView, sizes: RecallSizes, *, new_only: bool = False) -> Int
     Args:
         new_only: leave out what is one's own, where nobody takes a thing twice.
     """
-    recent = view.shelf.facts[:, FACTS.index("recent")]
     shelf = view.shelf.codes[LEAF]
     leaf = view.groups[LEAF][shelf, 0] * view.shelf.facts[:, FACTS.index("share_in_leaf")]
-    wanted = np.ones(len(view.shelf), np.bool_)
-    wanted[view.rows] = not new_only
+    other = np.ones(len(view.shelf), np.bool_)
+    other[view.rows] = False
     chosen = np.zeros(len(view.shelf), np.bool_)
+    popular = view.shelf.popular[: sizes.popular + len(view.rows)]
+    chosen[popular[other[popular]][: sizes.popular]] = True
+    chosen[top_rows(leaf, sizes.leaf, other)] = True
+    for top in view.tops:
+        chosen[top[max(len(top) - sizes.source, 0) :]] = True
     chosen[view.rows] = not new_only
-    for score, count in ((recent, sizes.popular), (leaf, sizes.leaf)):
-        chosen[_top(np.where(wanted, score, 0.0), count)] = True
-    for score in view.scores:
-        chosen[_top(np.where(wanted, score, 0.0), sizes.source)] = True
     return np.flatnonzero(chosen)
-
-
-def _top(score: Floats, count: int) -> Ints:
-    """The `count` highest above 0, in no order."""
-    if not count:
-        return np.zeros(0, np.int64)
-    if count < len(score):
-        best = np.argpartition(score, len(score) - count)[len(score) - count :]
-    else:
-        best = np.arange(len(score))
-    return np.asarray(best[score[best] > 0])

@@ -71,6 +71,8 @@ class Shelf:
     """(I, len(FACTS))"""
     price_ratio: Floats
     """(I,) log of the price over the usual price of the leaf; 0 if unknown."""
+    popular: Ints
+    """The rows that sold of late, the most popular first."""
 
     @classmethod
     def of(cls, catalog: Catalog, sales: Sales) -> Self:
@@ -99,7 +101,10 @@ class Shelf:
             ratio,
         )
         sizes = tuple(int(code.max(initial=-1)) + 1 for code in codes)
-        return cls(codes=codes, sizes=sizes, facts=np.stack(facts, axis=1), price_ratio=ratio)
+        popular = np.argsort(-recent, kind="stable")[: int((recent > 0).sum())]
+        return cls(
+            codes=codes, sizes=sizes, facts=np.stack(facts, axis=1), price_ratio=ratio, popular=popular
+        )
 
     def __len__(self) -> int:
         return len(self.facts)
