@@ -9,7 +9,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from raysys.catalog import Catalog
 from raysys.config import read_settings, read_toml
 from raysys.events import KINDS, ItemUpdate, Kind
 from raysys.interest.asked import Asked, Split, last_one, places_from_end
+from raysys.interest.defaults import network_config
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.fit import Fitted, InterestConfig, Lesson, fit_lessons
 from raysys.interest.interactions import Interactions
@@ -113,34 +114,32 @@ class Study:
             return {}, None, None
         train, settings = self.split.train, self.settings
         seconds = 60.0 * self.minutes * self.cores
-        config = start_of(train, self.seed)
+        items, each = len(self.catalog), seconds * settings.searching / settings.trials
+        start = start_of(train, items, each, self.seed)
         search = SearchSettings(
             trials=settings.trials,
             minutes=2.0 * self.minutes * settings.searching,  # the CPU seconds of a trial bound it
             cpus=self.cores,
             space=settings.space,
         )
-        each = replace(config, cpu_seconds=seconds * settings.searching / settings.trials)
         keep_seen = not self.split.test.new_only
         valid = self.split.valid.after
         tuned = search_network(
-            train, valid, self.catalog, self.out / "search", each, search, keep_seen=keep_seen
+            train, valid, self.catalog, self.out / "search", start, search, keep_seen=keep_seen
         )
         logs = {"outer": train} | ({"inner": inside} if self.strict else {})
         share = seconds * settings.fitting / (settings.networks * len(logs))
+        late = start_of(train, items, share, self.seed)
+        late = carried(tuned.config, start, late, settings.space)
         jobs = [
-            (
-                log,
-                replace(tuned.config, cpu_seconds=share, seed=self.seed + number),
-                self._folder(name, number),
-            )
+            (log, replace(late, seed=self.seed + number), self._folder(name, number))
             for name, log in logs.items()
             for number in range(settings.networks)
         ]
         fit_side_by_side([job for job in jobs if not job[2].exists()], self.catalog, self.cores)
         sources = {name: self._source(name) for name in logs}
         outer = sources["outer"]
-        return asdict(tuned.config) | {"cpu_seconds": share}, outer, sources.get("inner", outer)
+        return asdict(late), outer, sources.get("inner", outer)
 
     def _folder(self, name: str, number: int) -> Path:
         return self.out / "networks" / f"{name}_{number}"
@@ -221,23 +220,20 @@ def primary_of(events: Interactions) -> Kind:
     return KINDS[int(np.bincount(events.kind, minlength=len(KINDS)).argmax())]
 
 
-def start_of(events: Interactions, seed: int) -> NetworkConfig:
-    """Where the search begins, by how much is known of a user."""
-    targets = tuple(
-        kind for number, kind in enumerate(KINDS) if kind != NO_TARGET and (events.kind == number).any()
-    )
-    usual = len(events) / max(len(np.unique(events.user)), 1)
-    dense = usual >= 20
-    return NetworkConfig(
-        width=64 if dense else 128,
-        dropout=0.1 if dense else 0.5,
-        label_smoothing=0.0 if dense else 0.1,
-        start="ppmi" if dense else "cosine",
-        learning_rate=6e-3 if dense else 4e-3,
-        day_share=0.0,
-        targets=targets,
-        seed=seed,
-    )
+def start_of(events: Interactions, items: int, cpu_seconds: float, seed: int) -> NetworkConfig:
+    """What rules say of a network for the next item of a log, before anything is searched."""
+    known = np.unique(events.kind).tolist()
+    targets = tuple(kind for number, kind in enumerate(KINDS) if kind != NO_TARGET and number in known)
+    config = network_config(events, items, cpu_seconds, seed=seed)
+    return replace(config, day_share=0.0, targets=targets)
+
+
+def carried(
+    found: NetworkConfig, start: NetworkConfig, late: NetworkConfig, names: Iterable[str]
+) -> NetworkConfig:
+    """`late` with what a search from `start` found to be better: rules know the budget, searches the data."""
+    changed = {name: getattr(found, name) for name in names if getattr(found, name) != getattr(start, name)}
+    return replace(late, **changed)
 
 
 def bare(catalog: Catalog) -> Catalog:
