@@ -2,15 +2,12 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from raysys.catalog import Catalog
 from raysys.errors import BundleError, DataError
@@ -19,15 +16,12 @@ from raysys.interest.content import Content
 from raysys.interest.dropout import redraw
 from raysys.interest.initial import identity_vectors
 from raysys.interest.interactions import Interactions
-from raysys.interest.loss import gbce_loss, softmax_loss
 from raysys.interest.network import InterestNetwork, NetworkConfig
-from raysys.interest.optimizer import optimizers, set_rates
 from raysys.interest.questions import Questions
-from raysys.interest.sequences import Ask, Batch, Sequences, batched, windows
+from raysys.interest.sequences import Batch, Sequences, batched, windows
+from raysys.interest.step import Stepper
 from raysys.types import Bools
 
-CLIP = 1.0
-"""Longest gradient of one step."""
 REPORTS = 4
 """Reports of a run that is bounded by CPU time."""
 ASKED = 1024
@@ -91,28 +85,19 @@ class Training:
         count = np.bincount(self.sequences.row, self._wanted, minlength=len(catalog))
         if not self._wanted.any():
             raise DataError(f"none of the {len(events)} interactions is one of targets {config.targets}")
-        self._share = torch.from_numpy(count / count.sum())
-        seen = np.bincount(self.sequences.row, minlength=len(catalog)) > 0
-        self.model = self._new_model(Content.of(catalog), seen).to(self.device)
-        self._trained = torch.from_numpy(np.flatnonzero(seen)).to(self.device)
+        seen = np.bincount(self.sequences.row, minlength=len(catalog))
+        self.model = self._new_model(Content.of(catalog), seen > 0).to(self.device)
+        self.stepper = Stepper(self.model, config, seen, count, self.device)
         self._questions = None
         if valid is not None:
             most = None if config.cpu_seconds is None else ASKED
             self._questions = Questions.of(events, valid, config, keep_seen=keep_seen, most=most)
-        self._optimizers = optimizers(
-            self.model,
-            self.model.user.hidden(),
-            config.learning_rate,
-            config.hidden_rate,
-            config.weight_decay,
-        )
         self.epoch = 0
         self.reports: list[EpochReport] = []
-        self._half = _bfloat16(self.device)
         self._best: dict[str, Tensor] = {}
         self._pending: Iterator[Batch] = iter(())
         self._passes = 0
-        self._touched: list[tuple[Tensor, Tensor]] = []
+        self._rng = np.random.default_rng(config.seed)
         self.spent = time.process_time() - began
         """Seconds of CPU time that fitting took so far."""
 
@@ -150,7 +135,7 @@ class Training:
             "config": asdict(self.config),
             "reports": [asdict(report) for report in self.reports],
             "model": self.model.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
+            "optimizers": [optimizer.state_dict() for optimizer in self.stepper.optimizers],
             "best": self._best,
             "spent": self.spent,
         }
@@ -170,7 +155,7 @@ class Training:
                 f"checkpoint {path} was fitted with other {sorted(changed)}; fit from the start"
             )
         self.model.load_state_dict(content["model"])
-        for optimizer, state in zip(self._optimizers, content["optimizers"], strict=True):
+        for optimizer, state in zip(self.stepper.optimizers, content["optimizers"], strict=True):
             optimizer.load_state_dict(state)
         self._best = content["best"]
         self.reports = [EpochReport(**report) for report in content["reports"]]
@@ -208,9 +193,9 @@ class Training:
         losses, events = [], 0
         for number, batch in enumerate(batches):
             events += batch.events
-            if self._asks(batch):
+            if len(batch.asks[0].at):
                 done = (self.epoch + number / count) / self.config.epochs
-                losses.append(self._step(batch, number, done, rng))
+                losses.append(self.stepper.step(batch, number, done, rng))
         return float(np.mean(losses)) if losses else float("nan"), events
 
     def _run_part(self) -> tuple[float, int]:
@@ -226,8 +211,8 @@ class Training:
                 self._passes += 1
                 continue
             events += batch.events
-            if self._asks(batch):
-                losses.append(self._step(batch, len(losses), done, self._rng))
+            if len(batch.asks[0].at):
+                losses.append(self.stepper.step(batch, len(losses), done, self._rng))
         self.spent = time.process_time() - begin
         return float(np.mean(losses)) if losses else float("nan"), events
 
@@ -235,7 +220,7 @@ class Training:
         """The batches of one pass over the log, how many they are, and the generator of the pass."""
         torch.manual_seed(self.config.seed + 1 + number)
         redraw(self.model)
-        self._forget()  # what was accumulated and not used
+        self.stepper.forget()  # what was accumulated and not used
         rng = np.random.default_rng([self.config.seed, number])
         bounds = windows(self.sequences, self.config.history_length, rng)
         groups = list(batched(bounds, self.config.batch_tokens, rng))
@@ -245,121 +230,6 @@ class Training:
         )
         return made, len(groups), rng
 
-    def _asks(self, batch: Batch) -> bool:
-        return all(len(ask.at) for ask in batch.asks[:1])
-
-    def _step(self, batch: Batch, number: int, done: float, rng: np.random.Generator) -> float:
-        """One batch; the weights move after every `accumulate` of them."""
-        self.model.train()
-        set_rates(self._optimizers, min(done, 1.0), self.config.warmup)
-        with self._precision():
-            loss = self._loss(batch, rng) / self.config.accumulate
-            loss.backward()  # type: ignore[no-untyped-call]
-            if (number + 1) % self.config.accumulate == 0:
-                self._move()
-        return float(loss.detach()) * self.config.accumulate
-
-    @contextmanager
-    def _precision(self) -> Iterator[None]:
-        """Products in bfloat16: by autocast on an accelerator, inside of the kernels on a CPU that can."""
-        before = torch.get_float32_matmul_precision()
-        try:
-            if self.device.type == "cpu":
-                torch.set_float32_matmul_precision("medium")
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type != "cpu"):
-                yield
-        finally:
-            torch.set_float32_matmul_precision(before)
-
-    def _loss(self, batch: Batch, rng: np.random.Generator) -> Tensor:
-        row = self._put(batch.row)
-        targets = [self._put(ask.target) for ask in batch.asks]
-        choice, log_prob = self._choice(torch.cat(targets), rng)
-        rows = (
-            choice if len(choice) == len(self._trained) else torch.unique(torch.cat([row.flatten(), choice]))
-        )
-        table = self._table(rows)  # (n, D)
-        items = table if rows is choice else table[torch.searchsorted(rows, choice)]
-        vectors = F.embedding(torch.searchsorted(rows, row), table)
-        found = self.model.user(vectors, self._put(batch.kind), self._put(batch.gap), self._put(batch.place))
-        losses = [
-            self._ask(found, items, ask, torch.searchsorted(choice, target), log_prob, step)
-            for step, (ask, target) in enumerate(zip(batch.asks, targets, strict=True), start=1)
-            if len(ask.at)
-        ]
-        return torch.stack(losses).mean()
-
-    def _table(self, rows: Tensor) -> Tensor:
-        """Vectors (n, D) of the items at `rows` (n,), each once.
-
-        Their gradients are added to one that stays: autograd would make a new one of all items,
-        and the memory alone costs as much as a layer.
-        """
-        part = self.model.identity.weight.detach()[rows].requires_grad_()
-        self._touched.append((rows, part))
-        return self.model.scaled(part)
-
-    def _hand_over(self) -> None:
-        """Add the gradients of the item vectors to that of all items."""
-        weight = self.model.identity.weight
-        if weight.grad is None:
-            weight.grad = torch.zeros_like(weight)
-        for rows, part in self._touched:
-            if part.grad is not None:
-                weight.grad.index_add_(0, rows, part.grad)
-
-    def _move(self) -> None:
-        """One step of the weights."""
-        self._hand_over()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
-        for optimizer in self._optimizers:
-            optimizer.step()
-        self._forget()
-
-    def _forget(self) -> None:
-        """Drop the gradients; that of the items stays, with zeros."""
-        whole = self.model.identity.weight.grad
-        for parameter in self.model.parameters():
-            if parameter is not self.model.identity.weight:
-                parameter.grad = None
-        for rows, _ in self._touched:
-            if whole is not None:
-                whole.index_fill_(0, rows, 0.0)
-        self._touched.clear()
-
-    def _ask(
-        self, found: Tensor, items: Tensor, ask: Ask, target: Tensor, log_prob: Tensor | None, step: int
-    ) -> Tensor:
-        users = self.model.project(found, step)
-        at, weight = self._put(ask.at), self._put(ask.weight)
-        if self.config.loss == "gbce":
-            share = max((len(items) - 1) / max(len(self._trained) - 1, 1), 1e-9)
-            return gbce_loss(users[at], items, target, weight, share=share)
-        smoothing, half = self.config.label_smoothing, self._half
-        return softmax_loss(
-            users, items, at, target, weight, smoothing=smoothing, log_prob=log_prob, half=half
-        )
-
-    def _choice(self, target: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor | None]:
-        """Rows (n,) that the softmax is over, rising, and the log of their chance to be among them."""
-        trained = self._trained
-        if len(trained) <= self.config.full_softmax:
-            return trained, None
-        drawn = rng.choice(len(trained), min(self.config.negatives, len(trained)), replace=False)
-        choice = torch.unique(torch.cat([trained[self._put(drawn)], target]))
-        expected = len(drawn) / len(trained) + len(target) * self._share[choice.cpu()]
-        return choice, torch.log(-torch.expm1(-expected)).float().to(self.device)
-
-    def _put(self, array: Any) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
-
 
 def _best_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 natively."""
-    if device.type == "cpu":
-        return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
-    return device.type == "cuda" and torch.cuda.is_bf16_supported()

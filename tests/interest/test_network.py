@@ -435,7 +435,7 @@ def test_items_that_nobody_touched_are_not_pushed_down_by_the_softmax() -> None:
     events = rounds(items=10)  # items 10 and 11 of the shop were never seen
     training = fit_network(events, shop(12), SMALL, device="cpu")
     assert training.model.known.tolist() == [1.0] * 10 + [0.0] * 2
-    choice, log_prob = training._choice(torch.tensor([3]), np.random.default_rng(0))
+    choice, log_prob = training.stepper.choice(torch.tensor([3]), np.random.default_rng(0))
     assert log_prob is None
     assert choice.tolist() == list(range(10))
 
@@ -450,7 +450,7 @@ def test_the_chance_to_be_in_the_sample_is_what_happens() -> None:
     among, told = np.zeros(12), np.zeros(12)
     for _ in range(2_000):
         target = torch.from_numpy(rng.choice(12, 8, p=share))
-        choice, log_prob = training._choice(target, rng)
+        choice, log_prob = training.stepper.choice(target, rng)
         assert log_prob is not None
         among[choice] += 1 / 2_000
         told[choice] = log_prob.exp()

@@ -1,0 +1,43 @@
+"""What a network is fitted with when nobody searched: rules by the size of the log and the budget."""
+
+import numpy as np
+
+from raysys.interest.interactions import Interactions
+from raysys.interest.network import NetworkConfig
+
+LONG = 40.0
+"""Events of the mean history from which on a log counts as one of long histories."""
+PASSES = 3e4
+"""Events that a CPU second trains, about, at the widths below."""
+ENOUGH = 10.0
+"""Passes over short histories after which a network learns them by heart and ranks worse."""
+
+
+def network_config(events: Interactions, items: int, cpu_seconds: float, *, seed: int = 0) -> NetworkConfig:
+    """The settings for a log of some items and a budget of CPU time.
+
+    Short histories are learned by heart within minutes, so they need a strong dropout and
+    smoothed labels; on long histories a budget ends before that, and what counts is speed.
+
+    Args:
+        cpu_seconds: for the fit, at most; short histories do not use more than ENOUGH passes.
+    """
+    users = max(len(np.unique(events.user)), 1)
+    passes = cpu_seconds * PASSES / max(len(events), 1)
+    if len(events) / users >= LONG:
+        deep = passes >= 4.0
+        return NetworkConfig(
+            width=96 if deep else 64,
+            blocks=2 if deep else 1,
+            dropout=0.2 if deep else 0.1,
+            learning_rate=4e-3 if deep else 6e-3,
+            cpu_seconds=cpu_seconds,
+            seed=seed,
+        )
+    return NetworkConfig(
+        width=128 if passes >= 4.0 else 64,
+        dropout=0.5 if passes >= 4.0 else 0.2,
+        label_smoothing=0.1,
+        cpu_seconds=min(cpu_seconds, max(ENOUGH * len(events) / PASSES, 1.0)),
+        seed=seed,
+    )

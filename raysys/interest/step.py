@@ -1,0 +1,153 @@
+"""One step of fitting the network: the loss of a batch, its gradient, and how the weights move."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from raysys.interest.loss import gbce_loss, softmax_loss
+from raysys.interest.network import InterestNetwork, NetworkConfig
+from raysys.interest.optimizer import optimizers, set_rates
+from raysys.interest.sequences import Ask, Batch
+from raysys.types import Ints
+
+CLIP = 1.0
+"""Longest gradient of one step."""
+
+
+class Stepper:
+    """A network with its optimizers."""
+
+    def __init__(
+        self,
+        model: InterestNetwork,
+        config: NetworkConfig,
+        seen: Ints,
+        wanted: Ints,
+        device: torch.device,
+    ) -> None:
+        """A step of `model`, given how often (I,) each item is in the log, and is a target in it."""
+        self.model, self.config, self.device = model, config, device
+        self.optimizers = optimizers(
+            model, model.user.hidden(), config.learning_rate, config.hidden_rate, config.weight_decay
+        )
+        self._trained = torch.from_numpy(np.flatnonzero(seen)).to(device)
+        self._share = torch.from_numpy(wanted / wanted.sum())
+        self._half = _bfloat16(device)
+        self._touched: list[tuple[Tensor, Tensor]] = []
+
+    def step(self, batch: Batch, number: int, done: float, rng: np.random.Generator) -> float:
+        """One batch; the weights move after every `accumulate` of them."""
+        self.model.train()
+        set_rates(self.optimizers, min(done, 1.0), self.config.warmup)
+        with self._precision():
+            loss = self._loss(batch, rng) / self.config.accumulate
+            loss.backward()  # type: ignore[no-untyped-call]
+            if (number + 1) % self.config.accumulate == 0:
+                self._move()
+        return float(loss.detach()) * self.config.accumulate
+
+    @contextmanager
+    def _precision(self) -> Iterator[None]:
+        """Products in bfloat16: by autocast on an accelerator, inside of the kernels on a CPU that can."""
+        before = torch.get_float32_matmul_precision()
+        try:
+            if self.device.type == "cpu":
+                torch.set_float32_matmul_precision("medium")
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type != "cpu"):
+                yield
+        finally:
+            torch.set_float32_matmul_precision(before)
+
+    def _loss(self, batch: Batch, rng: np.random.Generator) -> Tensor:
+        row = self._put(batch.row)
+        targets = [self._put(ask.target) for ask in batch.asks]
+        choice, log_prob = self.choice(torch.cat(targets), rng)
+        rows = (
+            choice if len(choice) == len(self._trained) else torch.unique(torch.cat([row.flatten(), choice]))
+        )
+        table = self._table(rows)  # (n, D)
+        items = table if rows is choice else table[torch.searchsorted(rows, choice)]
+        vectors = F.embedding(torch.searchsorted(rows, row), table)
+        found = self.model.user(vectors, self._put(batch.kind), self._put(batch.gap), self._put(batch.place))
+        losses = [
+            self._ask(found, items, ask, torch.searchsorted(choice, target), log_prob, step)
+            for step, (ask, target) in enumerate(zip(batch.asks, targets, strict=True), start=1)
+            if len(ask.at)
+        ]
+        return torch.stack(losses).mean()
+
+    def _table(self, rows: Tensor) -> Tensor:
+        """Vectors (n, D) of the items at `rows` (n,), each once.
+
+        Their gradients are added to one that stays: autograd would make a new one of all items,
+        and the memory alone costs as much as a layer.
+        """
+        part = self.model.identity.weight.detach()[rows].requires_grad_()
+        self._touched.append((rows, part))
+        return self.model.scaled(part)
+
+    def _hand_over(self) -> None:
+        """Add the gradients of the item vectors to that of all items."""
+        weight = self.model.identity.weight
+        if weight.grad is None:
+            weight.grad = torch.zeros_like(weight)
+        for rows, part in self._touched:
+            if part.grad is not None:
+                weight.grad.index_add_(0, rows, part.grad)
+
+    def _move(self) -> None:
+        """One step of the weights."""
+        self._hand_over()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop the gradients; that of the items stays, with zeros."""
+        whole = self.model.identity.weight.grad
+        for parameter in self.model.parameters():
+            if parameter is not self.model.identity.weight:
+                parameter.grad = None
+        for rows, _ in self._touched:
+            if whole is not None:
+                whole.index_fill_(0, rows, 0.0)
+        self._touched.clear()
+
+    def _ask(
+        self, found: Tensor, items: Tensor, ask: Ask, target: Tensor, log_prob: Tensor | None, step: int
+    ) -> Tensor:
+        users = self.model.project(found, step)
+        at, weight = self._put(ask.at), self._put(ask.weight)
+        if self.config.loss == "gbce":
+            share = max((len(items) - 1) / max(len(self._trained) - 1, 1), 1e-9)
+            return gbce_loss(users[at], items, target, weight, share=share)
+        smoothing, half = self.config.label_smoothing, self._half
+        return softmax_loss(
+            users, items, at, target, weight, smoothing=smoothing, log_prob=log_prob, half=half
+        )
+
+    def choice(self, target: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor | None]:
+        """Rows (n,) that the softmax is over, rising, and the log of their chance to be among them."""
+        trained = self._trained
+        if len(trained) <= self.config.full_softmax:
+            return trained, None
+        drawn = rng.choice(len(trained), min(self.config.negatives, len(trained)), replace=False)
+        choice = torch.unique(torch.cat([trained[self._put(drawn)], target]))
+        expected = len(drawn) / len(trained) + len(target) * self._share[choice.cpu()]
+        return choice, torch.log(-torch.expm1(-expected)).float().to(self.device)
+
+    def _put(self, array: Any) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+
+def _bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 natively."""
+    if device.type == "cpu":
+        return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()

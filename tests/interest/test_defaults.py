@@ -1,0 +1,34 @@
+"""Settings that nobody searched: they follow the log and the budget, and nothing else."""
+
+import numpy as np
+import pytest
+
+from raysys.interest.defaults import network_config
+from raysys.interest.interactions import Interactions
+
+
+def histories(users: int, length: int) -> Interactions:
+    size = users * length
+    user = np.tile(np.arange(users), length)
+    return Interactions(user=user, row=np.zeros(size, int), kind=np.zeros(size, int), time_ms=np.arange(size))
+
+
+def test_more_time_for_the_same_log_buys_a_larger_network() -> None:
+    for log in (histories(1000, 6), histories(1000, 60)):
+        brief, ample = (network_config(log, 100, seconds) for seconds in (0.2, 900.0))
+        assert ample.width * ample.blocks > brief.width * brief.blocks
+        assert ample.dropout > brief.dropout
+
+
+def test_short_histories_are_kept_from_being_learned_by_heart() -> None:
+    short, long = (network_config(histories(1000, length), 100, 600.0) for length in (6, 60))
+    assert short.dropout > long.dropout
+    assert short.label_smoothing > long.label_smoothing == 0.0
+
+
+@pytest.mark.parametrize("length", [6, 60])
+def test_only_what_is_in_the_log_and_the_budget_counts(length: int) -> None:
+    one, other = (network_config(histories(50, length), 100, 60.0) for _ in range(2))
+    assert one == other
+    assert one.cpu_seconds is not None
+    assert one.cpu_seconds <= 60.0
