@@ -71,9 +71,8 @@ class Likeness:
         if known >= len(catalog):
             return self
         item, said = _hashes(self.bag, catalog, known)
-        place = np.searchsorted(self.token, said)
-        counts = (place < len(self.token)) & (self.token[np.minimum(place, len(self.token) - 1)] == said)
-        item, place = item[counts], place[counts]
+        counts = np.isin(said, self.token)
+        item, place = item[counts], np.searchsorted(self.token, said[counts])
         value = self.rarity[place]
         size = len(catalog) - known
         norm = np.sqrt(np.bincount(item, value**2, minlength=size))

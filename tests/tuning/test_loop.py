@@ -18,9 +18,9 @@ from raysys.state.memory import MemoryStore
 from raysys.types import DAY_MS, Candidates
 from tests.fakes import ask
 from tuning.gate import gate_first
-from tuning.network import SearchSettings
 from tuning.learning import LearningConfig
 from tuning.loop import LoopSettings, Turn, kinds_of, qualities_of, queries_of, turn
+from tuning.network import SearchSettings
 from tuning.policy import PolicySettings
 from tuning.profiles import ProfileSettings
 from tuning.quality import MODEL

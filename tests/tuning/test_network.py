@@ -21,8 +21,8 @@ from raysys.events import Interaction, ItemUpdate
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.network import NetworkConfig
 from raysys.types import DAY_MS
-from tuning.network import SearchSettings, fit_and_export, tune_network
 from tuning.log import read_log
+from tuning.network import SearchSettings, fit_and_export, tune_network
 from tuning.trials import claim, domain, inside
 
 ROOT = Path(__file__).parents[2]
