@@ -1,0 +1,214 @@
+"""Files of events become arrays: whole, in order, and with every refusal told."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from raysys.errors import ConfigError, DataError
+from raysys.events import KINDS
+from tuning.events import EventLog, parse_split, read_asked, read_events, split_log
+
+DAY = 86_400_000
+
+
+def deed(user: str, item: str, time_ms: int, **more: Any) -> dict[str, Any]:
+    return {
+        "type": "interaction", "kind": "view", "user_id": user, "item_id": item, "time_ms": time_ms, **more
+    }  # fmt: skip
+
+
+def lines(path: Path, rows: list[Any]) -> Path:
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return path
+
+
+def told(log: EventLog) -> list[tuple[str, str, str, int]]:
+    """(user key, item, kind, time) of every interaction, in order."""
+    key = {code: name for name, code in log.users.items()}
+    e = log.events
+    return [
+        (key[user], log.catalog.item_ids[row], KINDS[kind], time)
+        for user, row, kind, time in zip(
+            e.user.tolist(), e.row.tolist(), e.kind.tolist(), e.time_ms.tolist(), strict=True
+        )
+    ]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(st.sampled_from("abc"), st.sampled_from("xyz"), st.integers(0, 2)), min_size=1, max_size=30
+    )
+)
+def test_all_formats_tell_the_same_and_equal_times_keep_the_order_of_lines(
+    rows: list[tuple[str, str, int]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("formats")
+    events = [deed(user, item, day * DAY) for user, item, day in rows]
+    frame = pl.DataFrame(events)
+    frame.write_csv(folder / "e.csv")
+    frame.write_parquet(folder / "e.parquet")
+    expected = [(f"u:{u}", i, "view", d * DAY) for u, i, d in sorted(rows, key=lambda row: row[2])]
+    for path in (lines(folder / "e.jsonl", events), folder / "e.csv", folder / "e.parquet"):
+        assert told(read_events([path])) == expected
+
+
+def test_a_busy_user_is_not_taken_for_a_robot(tmp_path: Path) -> None:
+    """A benchmark may have thousands of events at one time, and the same one twice."""
+    path = lines(tmp_path / "e.jsonl", [deed("a", f"i{n % 700}", 5) for n in range(2_000)])
+    log = read_events([path])
+    assert len(log.events) == 2_000
+    assert log.report["left_out"] == {}
+
+
+def test_bad_rows_are_counted_and_quarantined_and_the_good_ones_go_on(tmp_path: Path) -> None:
+    path = lines(
+        tmp_path / "e.jsonl",
+        [deed("a", "x", 1), deed("a", "", 2), "{broken", deed("a", "y", 3, kind="stare"), deed("b", "y", 4)],
+    )
+    log = read_events([path], quarantine=tmp_path / "out" / "quarantine.jsonl")
+    assert [row[1] for row in told(log)] == ["x", "y"]
+    assert (log.report["rows"], log.report["refused"]) == (5, 3)
+    refused = [json.loads(row) for row in (tmp_path / "out" / "quarantine.jsonl").read_text().splitlines()]
+    assert [row["line"] for row in refused] == [2, 3, 4]
+
+
+def test_what_is_left_out_is_counted_by_reason(tmp_path: Path) -> None:
+    path = lines(
+        tmp_path / "e.jsonl",
+        [
+            deed("a", "x", 1, event_id="1"),
+            deed("a", "x", 1, event_id="1"),
+            deed("a", "y", 2, kind="hide"),
+            {"type": "interaction", "kind": "view", "item_id": "x", "time_ms": 3},
+            deed("gone", "x", 4),
+            {"type": "forget", "user_id": "gone"},
+        ],
+    )
+    log = read_events([path])
+    assert told(log) == [("u:a", "x", "view", 1)]
+    assert log.report["left_out"] == {
+        "forgotten or without consent": 1,
+        "of kind hide": 1,
+        "of nobody: neither user_id nor session_id": 1,
+        "sent twice": 1,
+    }
+
+
+def test_a_session_is_its_own_key_until_a_user_is_seen_in_it(tmp_path: Path) -> None:
+    visit = {"type": "interaction", "kind": "view", "session_id": "s1"}
+    path = lines(
+        tmp_path / "e.jsonl",
+        [visit | {"item_id": "x", "time_ms": 1}, deed("a", "y", 2, session_id="s1"),
+         visit | {"item_id": "z", "time_ms": 3}],
+    )  # fmt: skip
+    assert [row[:2] for row in told(read_events([path]))] == [("s:s1", "x"), ("u:a", "y"), ("u:a", "z")]
+
+
+def test_every_item_has_a_row_and_one_without_a_title_is_named_by_its_id(tmp_path: Path) -> None:
+    events = lines(
+        tmp_path / "e.jsonl",
+        [deed("a", "bare", 1), {"type": "item", "item_id": "half", "brand": "b"}, deed("a", "whole", 2)],
+    )
+    items = lines(
+        tmp_path / "i.jsonl",
+        [{"type": "item", "item_id": "whole", "title": "A whole one"},
+         {"type": "item", "item_id": "never", "title": "Never seen"}],
+    )  # fmt: skip
+    log = read_events([events], [items])
+    named = dict(
+        zip(log.catalog.item_ids, zip(log.catalog.titles, log.catalog.brands, strict=True), strict=True)
+    )
+    assert named == {
+        "half": ("half", "b"), "whole": ("A whole one", ""), "never": ("Never seen", ""), "bare": ("bare", "")
+    }  # fmt: skip
+    assert log.report["items_never_seen"] == 2
+
+
+def test_a_table_of_items_needs_no_column_that_says_so(tmp_path: Path) -> None:
+    events = lines(tmp_path / "e.jsonl", [deed("a", "7", 1)])
+    pl.DataFrame({"item_id": ["7"], "title": ["Seven"], "category": ["numbers"]}).write_csv(
+        tmp_path / "i.csv"
+    )
+    log = read_events([events], [tmp_path / "i.csv"])
+    assert (log.catalog.titles, log.catalog.categories) == (("Seven",), ("numbers",))
+
+
+def test_other_peoples_columns_come_in_through_a_mapping(tmp_path: Path) -> None:
+    (tmp_path / "e.csv").write_text("visitorid,itemid,timestamp,event\n1,10,2,transaction\n1,11,1,view\n")
+    (tmp_path / "m.toml").write_text(
+        'time_unit = "s"\n[columns]\nuser_id = "visitorid"\nitem_id = "itemid"\ntime_ms = "timestamp"\n'
+        'kind = "event"\n[kinds]\ntransaction = "purchase"\n'
+    )
+    log = read_events([tmp_path / "e.csv"], mapping=tmp_path / "m.toml")
+    assert told(log) == [("u:1", "11", "view", 1_000), ("u:1", "10", "purchase", 2_000)]
+
+
+def test_a_log_with_nothing_usable_says_why(tmp_path: Path) -> None:
+    path = lines(tmp_path / "e.jsonl", [deed("a", "", 2)])
+    with pytest.raises(DataError, match=r"1 rows hold no interaction .* 1 were refused \(\{'item_id': 1\}"):
+        read_events([path])
+
+
+@pytest.mark.parametrize("how", ["", "time", "time:", "time:-1", "time:1e3", "loo", "leave_one_out"])
+def test_a_split_that_is_none_is_refused(how: str) -> None:
+    with pytest.raises(ConfigError, match="expected 'leave-one-out' or 'time:MS'"):
+        parse_split(how)
+
+
+def test_a_split_is_by_user_or_by_time(tmp_path: Path) -> None:
+    path = lines(tmp_path / "e.jsonl", [deed("a", f"i{n}", n * DAY) for n in range(1, 11)])
+    log = read_events([path])
+    last = split_log(log.events, "leave-one-out").test
+    assert [log.catalog.item_ids[row] for row in last.truth[0]] == ["i10"]
+    later = split_log(log.events, f"time:{9 * DAY}").test
+    assert sorted(log.catalog.item_ids[row] for row in later.truth[0]) == ["i10", "i9"]
+
+
+def test_users_may_be_asked_after_all_that_is_known_of_them(tmp_path: Path) -> None:
+    path = lines(tmp_path / "e.jsonl", [deed("a", "x", 1), deed("b", "y", 2), deed("b", "z", 3)])
+    log = read_events([path])
+    pl.DataFrame(
+        {
+            "user_id": ["b", "a", "b", "a"], "item_id": ["x", "z", "z", "y"],
+            "time_ms": [9, 8, 9, 4], "known": [False, False, False, True],
+        }
+    ).write_parquet(tmp_path / "ask.parquet")  # fmt: skip
+    asked = read_asked(tmp_path / "ask.parquet", log)
+    assert asked.user.tolist() == [log.users["u:a"], log.users["u:b"]]
+    assert asked.now_ms.tolist() == [8, 9]
+    names = [[log.catalog.item_ids[row] for row in rows] for rows in asked.truth]
+    assert names == [["z"], ["x", "z"]]
+    history = asked.before.where(asked.before.user == log.users["u:a"])
+    assert [log.catalog.item_ids[row] for row in history.row] == ["x", "y"]
+    assert len(log.events) == 3, "what is known when asked is not learned from"
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"user_id": ["q"], "item_id": ["x"], "time_ms": [1]}, "asks about 'q', which the log does not have"),
+        ({"user_id": ["a"], "item_id": ["q"], "time_ms": [1]}, "asks about 'q', which the log does not have"),
+        ({"user_id": ["a"], "item_id": ["x"]}, r"has no column \['time_ms'\]"),
+        ({"user_id": ["a"], "item_id": ["x"], "time_ms": [1], "known": [True]}, "asks nothing"),
+    ],
+)
+def test_a_question_that_the_log_cannot_answer_is_refused(
+    columns: dict[str, list[Any]], message: str, tmp_path: Path
+) -> None:
+    log = read_events([lines(tmp_path / "e.jsonl", [deed("a", "x", 1)])])
+    pl.DataFrame(columns).write_parquet(tmp_path / "ask.parquet")
+    with pytest.raises(DataError, match=message):
+        read_asked(tmp_path / "ask.parquet", log)
+
+
+def test_codes_are_small_and_dense(tmp_path: Path) -> None:
+    log = read_events([lines(tmp_path / "e.jsonl", [deed(u, u, 1) for u in ("zoe", "ann", "zoe")])])
+    assert log.events.user.tolist() == [1, 0, 1]
+    assert log.events.row.dtype == np.int64

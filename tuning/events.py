@@ -1,0 +1,263 @@
+"""Files of the event contract as the arrays that the interest command learns from and is asked with.
+
+Nothing is taken out for being improbable: a benchmark's log stays whole. What is refused is what the
+contract refuses; what people asked to be forgotten is.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from tqdm import tqdm
+
+from raysys.catalog import Catalog
+from raysys.dataset.mapping import Mapping as Columns
+from raysys.dataset.read import Read, Refusal, read, write_quarantine
+from raysys.dataset.wishes import GONE, Wishes
+from raysys.errors import ConfigError, DataError
+from raysys.events import KINDS, Event, Impression, ItemUpdate
+from raysys.interest.asked import Asked, Split, by_time, leave_one_out
+from raysys.interest.interactions import Interactions
+from raysys.text.encoder import TextEncoder
+from raysys.types import Ints
+
+LEAVE_ONE_OUT = "leave-one-out"
+NO_TARGET = "hide"
+"""A kind that says what somebody does not want."""
+KEPT = ("user_id", "session_id", "item_id", "kind", "time_ms", "event_id")
+PAIR = {"session_id": pl.String, "user_id": pl.String, "time_ms": pl.Int64}
+ASKED = {"user_id": pl.String, "item_id": pl.String, "time_ms": pl.Int64}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventLog:
+    """What files of events held."""
+
+    events: Interactions
+    """In order of time; equal times in the order of the files and of the lines in them."""
+    catalog: Catalog
+    """Every item that was described or interacted with; one without a title is named by its id."""
+    users: Mapping[str, int]
+    """User code by key (`u:` and the user id, else `s:` and the session id)."""
+    report: Mapping[str, Any]
+    """Counts of what was read, refused and left out."""
+
+
+def read_events(
+    events: Sequence[Path],
+    items: Sequence[Path] = (),
+    *,
+    mapping: Path | None = None,
+    items_mapping: Path | None = None,
+    encoder: Path | None = None,
+    quarantine: Path | None = None,
+) -> EventLog:
+    """Everything that JSON Lines, CSV and Parquet files say, as arrays.
+
+    Args:
+        events: files or folders; they may hold items too.
+        items: files of items; a CSV or Parquet file needs no column `type`.
+        mapping: TOML file with other people's columns of `events`.
+        items_mapping: the same for `items`.
+        encoder: folder of a text encoder; without it items have no text vectors.
+        quarantine: file for refused rows, written only if there are some.
+
+    Raises:
+        DataError: a file is absent or of no known format, or nothing usable is in them.
+    """
+    found = _Found()
+    for chunk in tqdm(_chunks(events, items, mapping, items_mapping), desc="reading", unit="chunk"):
+        found.add(chunk)
+    if found.refused and quarantine is not None:
+        quarantine.parent.mkdir(parents=True, exist_ok=True)
+        write_quarantine(found.refused, quarantine)
+    left: Counter[str] = Counter()
+    frame = _usable(found, left)
+    if not len(frame):
+        raise DataError(
+            f"{found.rows} rows hold no interaction to learn from; {len(found.refused)} were refused"
+            f" ({found.reasons()}), left out: {dict(left)}"
+        )
+    keys = frame["user"].unique().sort()
+    catalog = _catalog(found.items, frame["item_id"], encoder)
+    interactions = Interactions(
+        user=_codes(frame["user"], keys),
+        row=_codes(frame["item_id"], pl.Series(catalog.item_ids, dtype=pl.String)),
+        kind=_codes(frame["kind"], pl.Series(KINDS, dtype=pl.String)),
+        time_ms=frame["time_ms"].to_numpy().astype(np.int64),
+    )
+    report = {
+        "rows": found.rows,
+        "refused": len(found.refused),
+        "refused_fields": found.reasons(),
+        "left_out": dict(sorted(left.items())),
+        "interactions": len(frame),
+        "kinds": dict(sorted(frame["kind"].value_counts().iter_rows())),
+        "users": len(keys),
+        "items": len(catalog),
+        "items_never_seen": len(catalog) - frame["item_id"].n_unique(),
+        "first_ms": int(interactions.time_ms[0]),
+        "last_ms": int(interactions.time_ms[-1]),
+    }
+    users = dict(zip(keys.to_list(), range(len(keys)), strict=True))
+    return EventLog(events=interactions, catalog=catalog, users=users, report=report)
+
+
+def parse_split(how: str) -> int | None:
+    """None for `leave-one-out`, the moment of `time:MS` otherwise.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if how == LEAVE_ONE_OUT:
+        return None
+    word, _, moment = how.partition(":")
+    if word == "time" and moment.isascii() and moment.isdigit():
+        return int(moment)
+    raise ConfigError(
+        f"split is {how!r}, expected {LEAVE_ONE_OUT!r} or 'time:MS' with UTC epoch milliseconds,"
+        " as time:1700000000000"
+    )
+
+
+def split_log(events: Interactions, how: str, *, keep_seen: bool = False) -> Split:
+    """A log cut in three, as `how` says."""
+    at_ms = parse_split(how)
+    if at_ms is None:
+        return leave_one_out(events, keep_seen=keep_seen)
+    return by_time(events, at_ms, keep_seen=keep_seen)
+
+
+def read_asked(path: Path, log: EventLog, *, keep_seen: bool = False) -> Asked:
+    """Users asked about after all that the log says of them, with what came next, from a Parquet file.
+
+    Columns `user_id, item_id, time_ms` (the moment of asking), a row for each true item. Rows whose
+    column `known`, if there is one, is true are history instead: known when the user is asked, and
+    not learned from.
+
+    Raises:
+        DataError: a column is missing, or the log knows a user or an item not.
+    """
+    frame = pl.read_parquet(path)
+    if missing := sorted(set(ASKED) - set(frame.columns)):
+        raise DataError(f"{path.name} has no column {missing}; expected {sorted(ASKED)} and maybe known")
+    known = pl.col("known").fill_null(False) if "known" in frame.columns else pl.lit(False)
+    frame = frame.select(*(pl.col(n).cast(dtype) for n, dtype in ASKED.items()), known.alias("known"))
+    user = np.array([log.users.get(f"u:{name}", -1) for name in frame["user_id"].to_list()], np.int64)
+    row = log.catalog.rows(frame["item_id"].to_list())
+    for what, codes in (("user_id", user), ("item_id", row)):
+        if (codes < 0).any():
+            name = frame[what][int((codes < 0).argmax())]
+            raise DataError(f"{path.name} asks about {name!r}, which the log does not have", field=what)
+    told, time_ms = frame["known"].to_numpy(), frame["time_ms"].to_numpy()
+    if told.all():
+        raise DataError(f"{path.name} asks nothing: all of its {len(frame)} rows are known")
+    users, place = np.unique(user[~told], return_inverse=True)
+    now_ms = np.zeros(len(users), np.int64)
+    np.maximum.at(now_ms, place, time_ms[~told])
+    order = np.lexsort((row[~told], place))
+    rows, cuts = row[~told][order], np.flatnonzero(np.diff(place[order])) + 1
+    return Asked(
+        before=_with(log.events, user[told], row[told], time_ms[told]),
+        user=users,
+        now_ms=now_ms,
+        truth=tuple(np.unique(part) for part in np.split(rows, cuts)),
+        new_only=not keep_seen,
+    )
+
+
+@dataclass(slots=True)
+class _Found:
+    """Chunks put together, as few columns as are needed."""
+
+    frames: list[pl.DataFrame] = field(default_factory=list)
+    items: list[ItemUpdate] = field(default_factory=list)
+    shown: list[Impression] = field(default_factory=list)
+    others: list[Event] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+    rows: int = 0
+
+    def add(self, chunk: Read) -> None:
+        self.rows += chunk.rows
+        self.refused += chunk.refused
+        self.frames.append(chunk.interactions.select(KEPT))
+        for event in chunk.others:
+            match event:
+                case ItemUpdate():
+                    self.items.append(event)
+                case Impression():
+                    self.shown.append(event)
+                case _:
+                    self.others.append(event)
+
+    def reasons(self) -> dict[str, int]:
+        """How often each field was at fault."""
+        return dict(Counter(refusal.field or "line" for refusal in self.refused))
+
+
+def _chunks(
+    events: Sequence[Path], items: Sequence[Path], mapping: Path | None, items_mapping: Path | None
+) -> Iterator[Read]:
+    yield from read(events, None if mapping is None else Columns.read(mapping))
+    for path in items:
+        if items_mapping is not None:
+            columns: Columns | None = Columns.read(items_mapping)
+        else:
+            columns = Columns(type="item") if path.suffix in (".csv", ".parquet") else None
+        yield from read([path], columns)
+
+
+def _usable(found: _Found, left: Counter[str]) -> pl.DataFrame:
+    """Interactions (user, item_id, kind, time_ms) in order of time; `left` counts what was left out."""
+    nothing = dict.fromkeys(KEPT, pl.String) | {"time_ms": pl.Int64}
+    frame = pl.concat(found.frames) if found.frames else pl.DataFrame(schema=nothing)
+    found.frames.clear()
+    told = {name: [getattr(event, name) for event in found.shown] for name in PAIR}
+    pairs = pl.concat([frame.select(*PAIR), pl.DataFrame(told, schema=PAIR)]).drop_nulls()
+    frame = Wishes.of(found.others).owners(pairs).marked(frame)
+    for why, gone in (
+        (GONE, pl.col("gone")),
+        ("of nobody: neither user_id nor session_id", pl.col("user").is_null()),
+        ("sent twice", pl.col("event_id").is_not_null() & ~pl.col("event_id").is_first_distinct()),
+        (f"of kind {NO_TARGET}", pl.col("kind") == NO_TARGET),
+    ):
+        kept = frame.filter(~gone)
+        left[why] = len(frame) - len(kept)
+        frame = kept
+    left += Counter()  # drops the zeros
+    # stable: a day's events of a log with days only keep the order of their lines
+    return frame.select("user", "item_id", "kind", "time_ms").sort("time_ms", maintain_order=True)
+
+
+def _catalog(items: list[ItemUpdate], seen: pl.Series, encoder: Path | None) -> Catalog:
+    """A row for every item; those that no event describes come last, in order of their ids."""
+    titled = {item.item_id for item in items if item.title}
+    named = dict.fromkeys(item.item_id for item in items)
+    bare = [ItemUpdate(item_id=i, title=i) for i in named if i not in titled]
+    rest = [ItemUpdate(item_id=i, title=i) for i in sorted(set(seen.unique().to_list()) - named.keys())]
+    texts = None if encoder is None else TextEncoder.load(encoder)
+    return Catalog.of([*bare, *items, *rest], None if texts is None else texts.encode)
+
+
+def _codes(column: pl.Series, among: pl.Series) -> Ints:
+    """Place of each value among distinct ones."""
+    return column.cast(pl.Enum(among)).to_physical().to_numpy().astype(np.int64)
+
+
+def _with(events: Interactions, user: Ints, row: Ints, time_ms: Ints) -> Interactions:
+    """A log with more of the kind that it mostly has, which come after it where times are equal."""
+    if not len(user):
+        return events
+    kind = np.full(len(user), np.bincount(events.kind).argmax())
+    joined = np.concatenate([events.time_ms, time_ms])
+    order = np.argsort(joined, kind="stable")
+    return Interactions(
+        user=np.concatenate([events.user, user])[order],
+        row=np.concatenate([events.row, row])[order],
+        kind=np.concatenate([events.kind, kind])[order],
+        time_ms=joined[order],
+    )
