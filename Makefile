@@ -11,7 +11,7 @@ export RAY_worker_register_timeout_seconds ?= 120
 
 LAYOUT ?= deployments/local.yaml
 
-.PHONY: demo bench-demo retrain clean-demo test lint serve bench-serving bench-quality stop clean
+.PHONY: demo bench-demo retrain clean-demo test lint serve bench-serving bench-quality bench-interest stop clean
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -55,6 +55,14 @@ serve: var/world/bundle  ## every endpoint at 127.0.0.1:8000; LAYOUT=deployments
 
 bench-quality: | $(VENV)/ready var/encoder  ## the interest model beside every baseline, full data
 	$(BIN)/python -m benchmarks.demo_quality
+
+var/peers/ready: benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv var/peers/venv
+	var/peers/venv/bin/pip install -q -r benchmarks/peers/requirements.txt
+	touch $@
+
+bench-interest: | $(VENV)/ready var/peers/ready  ## raysys and its peers on the same splits; ARGS="--sets beauty --seeds 0"
+	$(BIN)/python -m benchmarks.interest $(ARGS)
 
 bench-serving: | $(VENV)/ready var/encoder  ## what a request costs, through HAProxy, uvicorn and in process
 	$(BIN)/python -m benchmarks.serving
