@@ -25,7 +25,7 @@ from raysys.interest.interactions import Interactions
 from raysys.types import Bools, Floats, Ints
 from tuning.document import DocumentNetwork
 from tuning.events import LEAVE_ONE_OUT, read_events
-from tuning.interest import Study, study_of
+from tuning.interest import SETTINGS, Study, study_of
 
 RESULTS = OUT / "results"
 PEER_PYTHON, PEERS_SCRIPT = Path("var/peers/venv/bin/python"), Path("benchmarks/peers/peers.py")
@@ -133,6 +133,7 @@ def study_of_set(name: str, minutes: float) -> Study:
         identity_only=False,
         no_network=False,
         minutes=minutes,
+        settings=SETTINGS,
         seed=0,
         out=OUT / "runs" / name,
     )
