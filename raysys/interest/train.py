@@ -24,7 +24,7 @@ from raysys.types import Bools
 
 REPORTS = 4
 """Reports of a run that is bounded by CPU time."""
-ASKED = 1024
+ASKED = 4096
 """Users whom the validation of such a run asks."""
 
 
