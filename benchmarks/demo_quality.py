@@ -20,9 +20,9 @@ from raysys.interest.interactions import Interactions
 from raysys.types import DAY_MS
 from tuning.dataset import make
 from tuning.document import document
-from tuning.network import SearchSettings, tune_network
 from tuning.log import read_log
 from tuning.loop import LoopSettings
+from tuning.network import SearchSettings, tune_network
 from tuning.quality import Alternative, measure
 from tuning.story import print_quality
 

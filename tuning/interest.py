@@ -9,7 +9,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -48,13 +48,14 @@ MODEL = "raysys"
 class StudySettings:
     """The table [next_item]: how the minutes are spent."""
 
-    searching: float = 0.3
-    """Share of the minutes in which short trials look for the network's settings."""
-    fitting: float = 0.4
-    """Share in which the networks that are kept are fitted."""
-    trials: int = 6
+    learning: float = 0.6
+    """Share of the minutes in which networks are fitted."""
+    trials: int = 8
+    """Networks that are fitted, at most, each with settings of its own."""
+    fewest: int = 4
+    """As many at least, if that leaves each of them less time than it would want."""
     networks: int = 2
-    """Networks that are fitted with what was found and averaged; each on a core."""
+    """Of the best ones, averaged."""
     recalled: int = 60
     """Items that each source proposes for a person."""
     learned: int = 60
@@ -112,43 +113,41 @@ class Study:
         """Settings found, networks fitted on the training log, and such that know only `inside`."""
         if not self.network:
             return {}, None, None
-        train, settings = self.split.train, self.settings
-        seconds = 60.0 * self.minutes * self.cores
-        items, each = len(self.catalog), seconds * settings.searching / settings.trials
-        start = start_of(train, items, each, self.seed)
+        train, settings, items = self.split.train, self.settings, len(self.catalog)
+        # a strict run fits the networks that are kept a second time, on what is inside
+        trials = settings.fewest + settings.networks * self.strict
+        seconds = 60.0 * self.minutes * self.cores * settings.learning
+        start = start_of(train, items, seconds / trials, self.seed)
+        assert start.cpu_seconds is not None
+        again = start.cpu_seconds * settings.networks * self.strict
         search = SearchSettings(
-            trials=settings.trials,
-            minutes=2.0 * self.minutes * settings.searching,  # the CPU seconds of a trial bound it
+            trials=min(max(int((seconds - again) / start.cpu_seconds), settings.fewest), settings.trials),
+            # trials are bounded by their CPU seconds; this is for a machine that has none to spare
+            minutes=max(2.0 * self.minutes * settings.learning, 2.0),
             cpus=self.cores,
             space=settings.space,
         )
-        keep_seen = not self.split.test.new_only
-        valid = self.split.valid.after
         tuned = search_network(
-            train, valid, self.catalog, self.out / "search", start, search, keep_seen=keep_seen
+            train,
+            self.split.valid.after,
+            self.catalog,
+            self.out / "search",
+            start,
+            search,
+            keep_seen=not self.split.test.new_only,
+            networks=settings.networks,
         )
-        logs = {"outer": train} | ({"inner": inside} if self.strict else {})
-        share = seconds * settings.fitting / (settings.networks * len(logs))
-        late = start_of(train, items, share, self.seed)
-        late = carried(tuned.config, start, late, settings.space)
-        jobs = [
-            (log, replace(late, seed=self.seed + number), self._folder(name, number))
-            for name, log in logs.items()
-            for number in range(settings.networks)
-        ]
+        best = ((tuned.config, tuned.network), *tuned.others)
+        outer = self._source([folder for _, folder in best])
+        if not self.strict:
+            return asdict(tuned.config), outer, outer
+        folders = [self.out / "inner" / str(number) for number in range(len(best))]
+        jobs = [(inside, config, folder) for (config, _), folder in zip(best, folders, strict=True)]
         fit_side_by_side([job for job in jobs if not job[2].exists()], self.catalog, self.cores)
-        sources = {name: self._source(name) for name in logs}
-        outer = sources["outer"]
-        return asdict(late), outer, sources.get("inner", outer)
+        return asdict(tuned.config), outer, self._source(folders)
 
-    def _folder(self, name: str, number: int) -> Path:
-        return self.out / "networks" / f"{name}_{number}"
-
-    def _source(self, name: str) -> NetworkSource:
-        first, *others = (
-            NetworkSource.of(UserEncoder.load(self._folder(name, number)), self.catalog)
-            for number in range(self.settings.networks)
-        )
+    def _source(self, folders: Sequence[Path]) -> NetworkSource:
+        first, *others = (NetworkSource.of(UserEncoder.load(folder), self.catalog) for folder in folders)
         return replace(first, beside=tuple(others))
 
     def fitted(
@@ -228,14 +227,6 @@ def start_of(events: Interactions, items: int, cpu_seconds: float, seed: int) ->
     return replace(config, day_share=0.0, targets=targets)
 
 
-def carried(
-    found: NetworkConfig, start: NetworkConfig, late: NetworkConfig, names: Iterable[str]
-) -> NetworkConfig:
-    """`late` with what a search from `start` found to be better: rules know the budget, searches the data."""
-    changed = {name: getattr(found, name) for name in names if getattr(found, name) != getattr(start, name)}
-    return replace(late, **changed)
-
-
 def bare(catalog: Catalog) -> Catalog:
     """The same items, nothing known of them but their ids."""
     ids = catalog.item_ids
@@ -260,6 +251,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--identity-only", action="store_true", help="know nothing of an item but its id")
     parser.add_argument("--no-network", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--settings", type=Path, default=SETTINGS, help="TOML with the table [next_item]")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -298,7 +290,7 @@ def study_of(log: EventLog, options: argparse.Namespace) -> Study:
         catalog=bare(log.catalog) if options.identity_only else log.catalog,
         minutes=options.minutes,
         out=options.out,
-        settings=StudySettings.read(),
+        settings=StudySettings.read(options.settings),
         strict=options.strict,
         network=not options.no_network,
         content=not options.identity_only,

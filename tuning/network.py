@@ -71,6 +71,8 @@ class Tuned:
     """NDCG@10 of that trial on the days that were held out."""
     network: Path
     """Folder of the best trial's network, exported; it has not seen the days held out."""
+    others: tuple[tuple[NetworkConfig, Path], ...] = ()
+    """Settings and networks of the next best trials, if some were asked for."""
     table: Path
     """`trials.json`: settings and learning curves of every trial."""
     trials: tuple[Mapping[str, Any], ...]
@@ -87,6 +89,10 @@ class Tuned:
             config=read_settings(NetworkConfig, table["config"]),
             ndcg=table["ndcg"],
             network=out / NETWORK,
+            others=tuple(
+                (read_settings(NetworkConfig, config), out / f"{NETWORK}_{place}")
+                for place, config in enumerate(table["others"], start=2)
+            ),
             table=out / TABLE,
             trials=tuple(table["trials"]),
         )
@@ -138,11 +144,13 @@ def search_network(
     settings: SearchSettings,
     *,
     keep_seen: bool = True,
+    networks: int = 1,
 ) -> Tuned:
     """Search for the settings that, learned from `before`, best tell what users do in `valid`.
 
     Args:
         keep_seen: whether an item of a user's history may be an answer.
+        networks: of so many of the best trials the network is kept.
 
     Raises:
         ConfigError: `out` holds the search of something else.
@@ -170,7 +178,7 @@ def search_network(
         trial, base=config, before=before, valid=valid, catalog=catalog, keep_seen=keep_seen
     )
     trials = run_search(job, search, out / "trials", resources=resources)
-    return _finish(trials, before, valid, catalog, config, out)
+    return _finish(trials, before, valid, catalog, config, out, networks)
 
 
 def trial(
@@ -228,24 +236,33 @@ def _finish(
     catalog: Catalog,
     base: NetworkConfig,
     out: Path,
+    networks: int,
 ) -> Tuned:
+    def reached(one: Trial) -> float:
+        # a run bounded by CPU time ends with its last network, any other with its best
+        return one.best(METRIC) if base.cpu_seconds is None else one.curves[METRIC][-1]
+
     judged = [one for one in trials if one.checkpoint is not None and one.best(METRIC) > float("-inf")]
     if not judged:
         why = sorted({one.error for one in trials if one.error}) or "allow more minutes or horizon_days"
         raise DataError(f"none of {len(trials)} trials was judged: {why}")
-    best = max(judged, key=lambda one: one.best(METRIC))
-    assert best.checkpoint is not None
-    found = replace(base, **best.settings)
-    training = fit_network(before, catalog, found, valid, device="cpu")
-    training.resume(best.checkpoint / CHECKPOINT)
-    shutil.rmtree(out / NETWORK, ignore_errors=True)
-    export_network(training.finish(), out / NETWORK)
-    epochs = 1 + int(np.nanargmax(best.curves[METRIC]))
+    first, *others = sorted(judged, key=reached, reverse=True)[:networks]
+    configs = []
+    for place, one in enumerate((first, *others), start=1):
+        config = replace(base, **one.settings)
+        training = fit_network(before, catalog, config, valid, device="cpu")
+        assert one.checkpoint is not None
+        training.resume(one.checkpoint / CHECKPOINT)
+        folder = out / (NETWORK if place == 1 else f"{NETWORK}_{place}")
+        shutil.rmtree(folder, ignore_errors=True)
+        export_network(training.finish(), folder)
+        configs.append(asdict(replace(config, epochs=1 + int(np.nanargmax(one.curves[METRIC])))))
     table = {
         "metric": METRIC,
-        "ndcg": best.best(METRIC),
-        "config": asdict(replace(found, epochs=epochs)),
-        "best": trials.index(best),
+        "ndcg": reached(first),
+        "config": configs[0],
+        "others": configs[1:],
+        "best": trials.index(first),
         "trials": [_row(one) for one in trials],
     }
     partial = out / f"{TABLE}.part"

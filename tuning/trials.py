@@ -105,8 +105,9 @@ def run_search(
 def _new_tuner(
     trainable: Callable[..., None], search: Search, folder: Path, resources: Mapping[str, float]
 ) -> tune.Tuner:
-    space = {name: domain(name, choice) for name, choice in search.space.items()}
-    first = {name: search.first[name] for name, c in search.space.items() if inside(search.first[name], c)}
+    offered = {name: with_first(choice, search.first[name]) for name, choice in search.space.items()}
+    space = {name: domain(name, choice) for name, choice in offered.items()}
+    first = {name: search.first[name] for name in space}
     sampler = OptunaSearch(metric=search.metric, mode="max", seed=search.seed, points_to_evaluate=[first])
     scheduler = ASHAScheduler(max_t=search.epochs, grace_period=min(2, search.epochs), reduction_factor=2)
     return tune.Tuner(
@@ -140,11 +141,13 @@ def domain(name: str, choice: Any) -> Any:
     raise ConfigError(f"space of {name} is {choice!r}, expected a list or a table of low, high and log")
 
 
-def inside(value: Any, choice: Any) -> bool:
-    """Whether a setting is one that the space offers; a first trial may leave it to the sampler if not."""
-    if isinstance(choice, Mapping):
-        return bool(choice["low"] <= value <= choice["high"])
-    return value in choice
+def with_first(choice: Any, first: Any) -> Any:
+    """The same choice, wide enough for the setting that the search begins with."""
+    if isinstance(choice, list | tuple):
+        return [*choice, *(() if first in choice else (first,))]
+    if isinstance(choice, Mapping) and {"low", "high"} <= set(choice):
+        return {**choice, "low": min(choice["low"], first), "high": max(choice["high"], first)}
+    return choice
 
 
 def _trial(result: Any) -> Trial:

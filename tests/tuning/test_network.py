@@ -23,7 +23,7 @@ from raysys.interest.network import NetworkConfig
 from raysys.types import DAY_MS
 from tuning.log import read_log
 from tuning.network import SearchSettings, fit_and_export, tune_network
-from tuning.trials import claim, domain, inside
+from tuning.trials import claim, domain, with_first
 
 ROOT = Path(__file__).parents[2]
 ITEMS, USERS, DAYS = 12, 20, 30
@@ -183,11 +183,11 @@ def test_a_space_that_is_no_space_is_refused(choice: object) -> None:
         domain("dropout", choice)
 
 
-def test_a_start_outside_of_the_space_is_known_as_such() -> None:
-    assert inside(2, [1, 2])
-    assert not inside(3, [1, 2])
-    assert inside(0.01, {"low": 0.001, "high": 0.1, "log": True})
-    assert not inside(0.5, {"low": 0.001, "high": 0.1})
+def test_a_space_is_widened_to_hold_the_start() -> None:
+    assert with_first([1, 2], 2) == [1, 2]
+    assert with_first([1, 2], 3) == [1, 2, 3]
+    assert with_first({"low": 0.1, "high": 0.4}, 0.5) == {"low": 0.1, "high": 0.5}
+    assert with_first({"low": 0.1, "high": 0.4, "log": True}, 0.2)["low"] == 0.1
 
 
 def test_a_space_of_an_unknown_setting_is_refused() -> None:

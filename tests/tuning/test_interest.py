@@ -1,0 +1,92 @@
+"""The command finds a good model for any log of events, and reports every system on the same test."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from raysys.errors import ConfigError, DataError
+from raysys.types import DAY_MS
+from tuning.interest import main
+
+ITEMS, USERS, LENGTH = 40, 150, 9
+START = 19_000
+SETTINGS = """
+[next_item]
+trials = 2
+fewest = 2
+networks = 2
+[next_item.space]
+dropout = [0.1, 0.2]
+"""
+NAMES = {"popularity", "own frequency", "item-kNN", "user-kNN", "co-visitation"}
+FIELDS = {"ndcg@10", "ndcg@10_se", "hr@10", "mrr"}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everybody walks the shelf, three items on after a red one and one on after any other."""
+    folder = tmp_path_factory.mktemp("log")
+    rows = []
+    for user in range(USERS):
+        place = user % ITEMS
+        for step in range(LENGTH):
+            time_ms = (START + step) * DAY_MS + user
+            rows.append(("interaction", f"u{user}", f"i{place}", "purchase", time_ms))
+            place = (place + (3 if place % 5 == 0 else 1)) % ITEMS
+    columns = ["type", "user_id", "item_id", "kind", "time_ms"]
+    pl.DataFrame(rows, schema=columns, orient="row").write_parquet(folder / "events.parquet")
+    items = [{"type": "item", "item_id": f"i{n}", "title": f"thing {n}"} for n in range(ITEMS)]
+    (folder / "items.jsonl").write_text("\n".join(json.dumps(item) for item in items))
+    (folder / "settings.toml").write_text(SETTINGS)
+    return folder
+
+
+def run(files: Path, out: Path, *more: str) -> dict[str, Any]:
+    given = ["--events", str(files / "events.parquet"), "--items", str(files / "items.jsonl")]
+    main([*given, "--settings", str(files / "settings.toml"), "--out", str(out), *more])
+    found: dict[str, Any] = json.loads((out / "metrics.json").read_text())
+    return found
+
+
+def test_what_follows_for_certain_is_found(files: Path, tmp_path: Path, ray_here: None) -> None:
+    found = run(files, tmp_path / "out", "--minutes", "0.1")
+    assert set(found["test"]) == FIELDS
+    assert set(found["baselines"]) == NAMES
+    assert all(set(value) == FIELDS for value in found["baselines"].values())
+    assert found["test"]["ndcg@10"] > 0.9 > 0.5 > found["baselines"]["popularity"]["ndcg@10"]
+    assert found["asked"] == {"validation": USERS // 5, "test": USERS}
+    assert found["settings"]["network"]["dropout"] in (0.1, 0.2, 0.5)
+    assert found["seconds"] > 0
+
+
+def test_a_strict_run_learns_nothing_from_the_validation(files: Path, tmp_path: Path) -> None:
+    found = run(files, tmp_path / "out", "--strict", "--no-network")
+    assert found["asked"]["validation"] == USERS
+    assert found["settings"]["strict"]
+
+
+def test_a_split_by_time_asks_for_all_that_came_after(files: Path, tmp_path: Path) -> None:
+    moment = (START + LENGTH - 2) * DAY_MS
+    found = run(files, tmp_path / "out", "--split", f"time:{moment}", "--no-network")
+    assert found["asked"]["test"] == USERS
+    assert found["test"]["hr@10"] > 0.9
+
+
+def test_an_item_nobody_saw_is_asked_for_and_counts_as_missed(files: Path, tmp_path: Path) -> None:
+    row = {"user_id": ["u0"], "item_id": ["i39"], "time_ms": [(START + 30) * DAY_MS]}
+    pl.DataFrame(row).write_parquet(tmp_path / "ask.parquet")
+    found = run(files, tmp_path / "out", "--ask", str(tmp_path / "ask.parquet"), "--no-network")
+    assert found["asked"]["test"] == 1
+
+
+def test_an_unknown_split_is_refused(files: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected 'leave-one-out'"):
+        run(files, tmp_path / "out", "--split", "random")
+
+
+def test_a_missing_file_is_named(files: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nothing.parquet"):
+        main(["--events", str(tmp_path / "nothing.parquet"), "--out", str(tmp_path)])
