@@ -35,15 +35,16 @@ class Dataset:
             interactions = pl.read_parquet(sorted((folder / INTERACTIONS).glob("*.parquet")))
             return cls(
                 interactions.sort("time_ms", "place").drop("place"),
-                _lines(folder / "impressions.jsonl", Impression),
-                _lines(folder / "items.jsonl", ItemUpdate),
+                read_lines(folder / "impressions.jsonl", Impression),
+                read_lines(folder / "items.jsonl", ItemUpdate),
                 report,
             )
         except (OSError, pl.exceptions.ComputeError) as error:
             raise DataError(f"{folder} holds no dataset: {error}; run tuning.dataset first") from error
 
 
-def _lines(path: Path, kind: Any) -> list[Any]:
+def read_lines(path: Path, kind: Any) -> list[Any]:
+    """The events of one kind in a part of a dataset, in the order in which they were read."""
     decoder = msgspec.json.Decoder(kind)
     with path.open("rb") as file:
         return [decoder.decode(line) for line in file]

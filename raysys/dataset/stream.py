@@ -51,10 +51,29 @@ def user_chunks(
     random = None if seed is None else np.random.default_rng(seed)
     if random is not None:
         random.shuffle(files)
+    parts = (files[start : start + mixed] for start in range(0, len(files), mixed))
+    read = (pl.read_parquet(part, columns=["user", *columns]) for part in parts)
+    yield from _chunked((_shuffled(frame, random) for frame in read), users_per_chunk)
+
+
+def file_chunks(
+    path: Path, users_per_chunk: int, *, columns: tuple[str, ...] = ("item", "kind", "time_ms")
+) -> Iterator[pl.DataFrame]:
+    """The users of one of the `interaction_files`, in its order; chunks as those of `user_chunks`.
+
+    Raises:
+        DataError: `users_per_chunk` is below 1.
+    """
+    if users_per_chunk < 1:
+        raise DataError(f"users_per_chunk is {users_per_chunk}, must be 1 or more")
+    yield from _chunked(iter([pl.read_parquet(path, columns=["user", *columns])]), users_per_chunk)
+
+
+def _chunked(frames: Iterator[pl.DataFrame], users: int) -> Iterator[pl.DataFrame]:
+    """Chunks of `users` users from some frames, the last one of what is left."""
     rest: list[pl.DataFrame] = []
-    for start in range(0, len(files), mixed):
-        read = pl.read_parquet(files[start : start + mixed], columns=["user", *columns])
-        yield from _cut(_shuffled(read, random), users_per_chunk, rest)
+    for frame in frames:
+        yield from _cut(frame, users, rest)
     if rest and len(last := pl.concat(rest)):
         yield last
 

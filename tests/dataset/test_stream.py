@@ -11,7 +11,7 @@ from raysys.behavior.world import World
 from raysys.dataset.build import Dataset
 from raysys.dataset.prepare import prepare
 from raysys.dataset.read import of_events
-from raysys.dataset.stream import user_chunks
+from raysys.dataset.stream import file_chunks, interaction_files, user_chunks
 from raysys.errors import DataError
 
 WORLD = World(seed=1, users=60, items=80)
@@ -84,3 +84,14 @@ def test_what_cannot_be_streamed_is_refused(folder: Path, tmp_path: Path) -> Non
         next(user_chunks(tmp_path, 5, 0))
     with pytest.raises(DataError, match="must be 1 or more"):
         next(user_chunks(folder, 0, 0))
+
+
+def test_the_files_one_by_one_hold_what_all_of_them_hold(folder: Path) -> None:
+    parts = [list(file_chunks(path, 3)) for path in interaction_files(folder)]
+    assert all(chunk["user"].n_unique() <= 3 for part in parts for chunk in part)
+    together = [histories(chunk) for part in parts for chunk in part]
+    whole = histories(Dataset.load(folder).interactions)
+    assert {user: rows for chunk in together for user, rows in chunk.items()} == whole
+    assert sum(map(len, together)) == len(whole)
+    with pytest.raises(DataError, match="must be 1 or more"):
+        list(file_chunks(interaction_files(folder)[0], 0))
