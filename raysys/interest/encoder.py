@@ -48,6 +48,16 @@ class UserEncoder:
         """How many items the network was fitted on."""
         return len(self._known)
 
+    @property
+    def identity(self) -> Floats:
+        """(I, D) float32 vectors of the items that it was trained on, zero for others."""
+        return self._identity
+
+    @property
+    def known(self) -> Bools:
+        """(I,) which they are."""
+        return self._known
+
     def item_vectors(self, catalog: Catalog, first: int = 0) -> Floats:
         """Vectors (I - first, D) float32 of the catalog's rows from `first` on.
 

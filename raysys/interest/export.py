@@ -74,5 +74,6 @@ def _to_onnx(module: nn.Module, inputs: dict[str, Tensor], axis: dict[int, str],
             output_names=["vector"],
             dynamic_axes=axes,
             opset_version=OPSET,
+            do_constant_folding=False,  # weights keep their names, which `warm` reads; a session folds them
             dynamo=False,
         )

@@ -1,0 +1,177 @@
+"""A network that begins with what an older one has learned: of the same shop, or of another one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+
+from raysys.catalog import Catalog
+from raysys.errors import BundleError, ConfigError
+from raysys.interest.content import Content
+from raysys.interest.encoder import CONFIG, ITEM, USER, UserEncoder
+from raysys.interest.item_tower import ItemTower
+from raysys.interest.network import InterestNetwork, NetworkConfig
+from raysys.types import Bools, Floats, Ints
+
+SPACE = ("width", "heads", "temperature")
+"""Fields that two networks share if one can go on from the other."""
+EXPORTED = "model.user."
+"""What the exporter puts before the names of the user tower's weights."""
+FIRST = "out.0."
+"""The only projection of the user tower that is exported."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Older:
+    """An exported network, as one to begin from."""
+
+    config: NetworkConfig
+    item_ids: tuple[str, ...]
+    """(J,) its items, in the order of its rows."""
+    user: Mapping[str, Floats]
+    """The user tower's weights by name."""
+    tower: ItemTower
+    identity: Floats
+    """(J, D) float32."""
+    known: Bools
+    """(J,) which of them it was trained on."""
+
+    @classmethod
+    def load(cls, folder: Path, item_ids: Sequence[str]) -> "Older":
+        """Read what `export_network` wrote.
+
+        Args:
+            item_ids: of the catalog that it was fitted on, or of one that has grown since.
+
+        Raises:
+            BundleError: the folder holds no network, or one that was exported without names.
+        """
+        encoder = UserEncoder.load(folder)
+        if len(item_ids) < encoder.size:
+            raise BundleError(
+                f"network {folder} was fitted on {encoder.size} items and {len(item_ids)} ids were given;"
+                " give those of its own catalog"
+            )
+        config = msgspec.convert(msgspec.json.decode((folder / CONFIG).read_bytes()), NetworkConfig)
+        exported = _weights(folder / USER)
+        user = {
+            name.removeprefix(EXPORTED): value
+            for name, value in exported.items()
+            if name.startswith(EXPORTED)
+        }
+        needed = {name for name in InterestNetwork(1, config).user.state_dict() if _is_exported(name)}
+        tower, inside = ItemTower(config.width), _weights(folder / ITEM)
+        if absent := sorted((needed - set(user)) | (set(tower.state_dict()) - set(inside))):
+            raise BundleError(f"network {folder} has no weights named {absent[0]}; export it again")
+        tower.load_state_dict({name: torch.from_numpy(inside[name]) for name in tower.state_dict()})
+        return cls(
+            config=config,
+            item_ids=tuple(item_ids[: encoder.size]),
+            user=user,
+            tower=tower.requires_grad_(False),
+            identity=encoder.identity,
+            known=encoder.known,
+        )
+
+    def vectors(self, content: Content, *, text_only: bool) -> Floats:
+        """Vectors (n, D) of items by their content; by their text alone in a shop with other categories."""
+        nothing = np.zeros_like
+        category = nothing(content.category) if text_only else content.category
+        brand = nothing(content.brand) if text_only else content.brand
+        price = np.full_like(content.log_price, np.nan) if text_only else content.log_price
+        text, *others = (torch.from_numpy(column) for column in (content.text, category, brand, price))
+        found: Floats = self.tower.describe(text @ self.tower.basis, *others).numpy()
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Where the items of a network began."""
+
+    kept: int
+    """With the identity that they had."""
+    told: int
+    """Without one, in the place that content or company gives them in the older network's space."""
+
+
+def begin(model: InterestNetwork, older: Older, catalog: Catalog, *, transfer: bool = False) -> Begun:
+    """Let a network that is not fitted yet go on from an older one.
+
+    The user tower is copied, and items that both know keep their vectors. Items that are new begin
+    where they would by themselves, by whom they are bought with, turned into the older space: by the
+    rotation that takes the items of both nearest to where they are in it (orthogonal Procrustes,
+    Schönemann 1966). With `transfer`, of another shop, no item is the same: all begin so, and what
+    is turned to is what the older network makes of the items' texts.
+
+    Args:
+        model: of a new `Training`, whose items begin by themselves.
+        catalog: that of `model`.
+
+    Raises:
+        ConfigError: the two networks differ in width, heads or temperature.
+    """
+    for name in SPACE:
+        mine, old = getattr(model.config, name), getattr(older.config, name)
+        if mine != old:
+            raise ConfigError(f"{name} is {mine}, the older network has {old}; set the same to go on from it")
+    _copy_tower(model, older)
+    seen = model.known.cpu().numpy() > 0
+    rows, theirs = _shared(older, catalog, nothing=transfer)
+    own = model.identity.weight.detach().cpu().numpy()
+    if transfer:
+        anchors = np.flatnonzero(seen & np.asarray(catalog.text_vectors).any(1))
+        goal = older.vectors(Content.of(catalog).at(anchors), text_only=True)
+    else:
+        both = seen[rows]
+        anchors, goal = rows[both], older.identity[theirs[both]]
+    start = turned(own, anchors, np.asarray(goal, np.float64))
+    start[rows] = older.identity[theirs]
+    with torch.no_grad():
+        model.identity.weight.copy_(torch.from_numpy(start.astype(np.float32)))
+        model.known[torch.from_numpy(rows).to(model.known.device)] = 1.0
+    return Begun(kept=len(rows), told=int(seen.sum()) - int(seen[rows].sum()))
+
+
+def turned(vectors: Floats, anchors: Ints, goal: Floats) -> Floats:
+    """Vectors (I, D), rotated such that those of `anchors` (n,) lie as near `goal` (n, D) as can be.
+
+    They are scaled to the mean length of the goal. Without anchors they stay as they are.
+    """
+    here = np.asarray(vectors[anchors], np.float64)
+    if not len(anchors) or not here.any() or not goal.any():
+        return np.array(vectors, np.float64)
+    left, _, right = np.linalg.svd(here.T @ goal)
+    scale = float(np.linalg.norm(goal) / np.linalg.norm(here))
+    return np.asarray(scale * (vectors @ (left @ right)))
+
+
+def _shared(older: Older, catalog: Catalog, *, nothing: bool) -> tuple[Ints, Ints]:
+    """Rows of the items that the older network was trained on, here and there; none where ids say nothing."""
+    theirs = np.flatnonzero(older.known & (not nothing))
+    rows = catalog.rows([older.item_ids[row] for row in theirs.tolist()])
+    return rows[rows >= 0], theirs[rows >= 0]
+
+
+def _copy_tower(model: InterestNetwork, older: Older) -> None:
+    """Copy the weights that both user towers have; further blocks and projections begin anew."""
+    with torch.no_grad():
+        for name, value in model.user.state_dict().items():
+            if name in older.user and older.user[name].shape == tuple(value.shape):
+                value.copy_(torch.from_numpy(older.user[name]))
+
+
+def _is_exported(name: str) -> bool:
+    return not name.startswith("out.") or name.startswith(FIRST)
+
+
+def _weights(path: Path) -> dict[str, Floats]:
+    """The arrays in an ONNX file, by name."""
+    import onnx
+
+    return {
+        array.name: np.array(onnx.numpy_helper.to_array(array))
+        for array in onnx.load(str(path)).graph.initializer
+    }
