@@ -1,44 +1,44 @@
 """What the content of items says of their vectors: a ridge regression, for items that nobody touched."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from raysys.interest.content import BRAND_BUCKETS, CATEGORY_BUCKETS, Content
+from raysys.interest.item_tower import TEXT_RANK, ItemTower
 from raysys.types import Floats, Ints
-
-if TYPE_CHECKING:
-    from raysys.interest.item_tower import ItemTower
 
 COLUMNS = 3000
 """Categories and brands, the most frequent ones, that have a coefficient."""
 RIDGE = 3.0
 """In units of items: a category of so many is believed by half."""
+CHUNK = 1 << 16
+"""Items whose features are held at once."""
+PRICES = 2
+"""Columns that an item tower makes of the price."""
 
 
-def fit_content(tower: "ItemTower", content: Content, vectors: Floats) -> None:
-    """Set the tower's weights such that content says as much as it can of `vectors` (n, D) of n items.
+def fit_content(tower: ItemTower, content: Content, rows: Ints, vectors: Floats) -> None:
+    """Set the tower's weights such that content says as much as it can of the `vectors` (n, D) of n items.
 
     A linear map with a squared error, after the networks are fitted, as in Gantner et al. 2010:
-    it costs them nothing, and what is little known is drawn to the mean.
-    """
-    from scipy import linalg, sparse
+    it costs them nothing, and what is little known is drawn to the mean. Its equations are summed
+    up CHUNK items at a time.
 
-    codes, kept = _codes(content)
-    size = len(content)
-    dense = np.concatenate(
-        [
-            content.text @ tower.basis.cpu().numpy(),
-            tower.prices(torch.from_numpy(content.log_price)).cpu().numpy(),
-        ],
-        axis=1,
-    )
-    features = sparse.hstack([sparse.csr_matrix(dense), codes[:, kept]]).tocsr()
-    mean = vectors.mean(0)
-    gram = (features.T @ features).toarray() + RIDGE * np.eye(features.shape[1])
-    found = linalg.solve(gram, features.T @ (vectors - mean), assume_a="pos") if size else np.zeros(0)
-    text, price, code = np.split(found, [dense.shape[1] - 2, dense.shape[1]])
+    Args:
+        rows: (n,) which items of `content` they are.
+    """
+    from scipy import linalg
+
+    kept = _kept(content, rows)
+    size = TEXT_RANK + PRICES + len(kept)
+    gram, goal = RIDGE * np.eye(size), np.zeros((size, vectors.shape[1]))
+    mean = vectors.mean(0) if len(rows) else np.zeros(vectors.shape[1], np.float32)
+    for low in range(0, len(rows), CHUNK):
+        _add(tower, content.at(rows[low : low + CHUNK]), kept, vectors[low : low + CHUNK] - mean, gram, goal)
+    found = linalg.solve(gram, goal, assume_a="pos", overwrite_a=True, overwrite_b=True)
+    text, price, code = np.split(found, [TEXT_RANK, TEXT_RANK + PRICES])
     with torch.no_grad():
         for parameter in tower.parameters():
             parameter.zero_()
@@ -53,17 +53,46 @@ def fit_content(tower: "ItemTower", content: Content, vectors: Floats) -> None:
         ]
 
 
-def _codes(content: Content) -> tuple[Any, Ints]:
-    """One column (n, buckets) for each category and brand, and which of them have a coefficient."""
+def _add(tower: ItemTower, content: Content, kept: Ints, vectors: Floats, gram: Floats, goal: Floats) -> None:
+    """Add some items to the sums X'X (`gram`) and X'Y (`goal`) of the features X and the `vectors` Y."""
+    first = TEXT_RANK + PRICES
+    dense = np.empty((len(content), first), np.float32)
+    dense[:, :TEXT_RANK] = content.text @ tower.basis.cpu().numpy()
+    dense[:, TEXT_RANK:] = tower.prices(torch.from_numpy(content.log_price)).cpu().numpy()
+    codes = _codes(content)[:, kept]
+    cross = codes.T @ dense
+    gram[:first, :first] += dense.T @ dense
+    gram[first:, :first] += cross
+    gram[:first, first:] += cross.T
+    pairs = (codes.T @ codes).tocoo()
+    gram[first + pairs.row, first + pairs.col] += pairs.data
+    goal[:first] += dense.T @ vectors
+    goal[first:] += codes.T @ vectors
+
+
+def _columns(content: Content) -> Ints:
+    """The column (n, LEVELS + 1) of each category and brand; column 0 and the first brand are none."""
+    return np.concatenate([content.category, CATEGORY_BUCKETS + content.brand[:, None]], axis=1)
+
+
+def _kept(content: Content, rows: Ints) -> Ints:
+    """The columns that have a coefficient, rising."""
+    count = np.zeros(CATEGORY_BUCKETS + BRAND_BUCKETS, np.int64)
+    for low in range(0, len(rows), CHUNK):
+        part = rows[low : low + CHUNK]
+        count += np.bincount(content.category[part].ravel(), minlength=len(count))
+        count += np.bincount(CATEGORY_BUCKETS + content.brand[part], minlength=len(count))
+    count[[0, CATEGORY_BUCKETS]] = 0
+    best = np.argsort(-count, kind="stable")[:COLUMNS]
+    return np.sort(best[count[best] >= 1])
+
+
+def _codes(content: Content) -> Any:
+    """Indicators (n, buckets), sparse, of the categories and the brand."""
     from scipy import sparse
 
-    size = len(content)
-    columns = np.concatenate([content.category, CATEGORY_BUCKETS + content.brand[:, None]], axis=1)
-    empty = (columns == 0) | (columns == CATEGORY_BUCKETS)
-    rows = np.broadcast_to(np.arange(size)[:, None], columns.shape)[~empty]
-    shape = (size, CATEGORY_BUCKETS + BRAND_BUCKETS)
-    ones = np.ones(len(rows), np.float32)
-    codes = sparse.csr_matrix((ones, (rows, columns[~empty])), shape)
-    count = np.asarray(codes.sum(0)).ravel()
-    best = np.argsort(-count, kind="stable")[:COLUMNS]
-    return codes, np.sort(best[count[best] >= 1])
+    columns = _columns(content)
+    stated = (columns != 0) & (columns != CATEGORY_BUCKETS)
+    rows = np.broadcast_to(np.arange(len(content))[:, None], columns.shape)[stated]
+    shape = (len(content), CATEGORY_BUCKETS + BRAND_BUCKETS)
+    return sparse.csr_matrix((np.ones(len(rows), np.float32), (rows, columns[stated])), shape)

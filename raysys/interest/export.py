@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from raysys.catalog import TEXT_WIDTH
+from raysys.interest.cold import CHUNK
 from raysys.interest.content import LEVELS
 from raysys.interest.encoder import CONFIG, IDENTITY, ITEM, KNOWN, USER
 from raysys.interest.network import InterestNetwork
@@ -51,10 +52,12 @@ def export_network(model: InterestNetwork, out: Path) -> Path:
     }
     _to_onnx(model.tower, items, {0: "items"}, out / ITEM)
     known = model.known.numpy() > 0
-    with torch.no_grad():
-        vectors = model.item_vectors().numpy()
-    identity = np.where(known[:, None], vectors, np.float32(0.0))
-    np.save(out / IDENTITY, identity.astype(np.float32), allow_pickle=False)
+    shape = (len(known), width)
+    identity = np.lib.format.open_memmap(out / IDENTITY, mode="w+", dtype=np.float32, shape=shape)
+    for rows in np.array_split(np.flatnonzero(known), 1 + len(known) // CHUNK):
+        with torch.no_grad():
+            identity[rows] = model.trained_vectors(torch.from_numpy(rows)).numpy()
+    identity.flush()
     np.save(out / KNOWN, known, allow_pickle=False)
     (out / CONFIG).write_bytes(msgspec.json.format(msgspec.json.encode(asdict(model.config))))
     return out

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from raysys.catalog import Catalog
+from raysys.catalog import Catalog, hash_ids
 from raysys.errors import DataError
 from raysys.events import KINDS
 from raysys.types import Bools, Floats, Ints
 
 if TYPE_CHECKING:  # a replica reads this module, and must not need polars
+    from polars import DataFrame
+
     from raysys.dataset.build import Dataset
 
 _BY_NAME = np.argsort(np.array(KINDS), kind="stable")
@@ -44,13 +46,23 @@ class Interactions:
         row = catalog.rows(frame["item"].to_list())
         known = (row >= 0) & frame["user"].is_not_null().to_numpy()
         user = np.unique(frame["user"].fill_null("").to_numpy()[known].astype(str), return_inverse=True)[1]
-        kind = np.searchsorted(_SORTED, frame["kind"].to_numpy().astype(str))
         return cls(
             user=user.astype(np.int64),
             row=row[known],
-            kind=_BY_NAME[kind][known],
+            kind=_kinds(frame)[known],
             time_ms=frame["time_ms"].to_numpy().astype(np.int64)[known],
         )
+
+    @classmethod
+    def of_frame(cls, frame: "DataFrame", catalog: Catalog) -> "Interactions":
+        """The same of a part of a dataset; the code of a user is a hash of the id, the same in every part."""
+        frame = frame.drop_nulls("user").sort("time_ms", maintain_order=True)
+        row = catalog.rows(frame["item"].to_list())
+        names = frame["user"].unique()
+        codes = (hash_ids(names.to_list()) >> np.uint64(1)).astype(np.int64)
+        user = frame["user"].replace_strict(names, codes).to_numpy() if len(frame) else codes
+        time_ms = frame["time_ms"].to_numpy().astype(np.int64)
+        return cls(user=user, row=row, kind=_kinds(frame), time_ms=time_ms).where(row >= 0)
 
     def by_user(self) -> Iterator[tuple[int, Ints]]:
         """Every user code, rising, with the places (n,) of their interactions in order of time."""
@@ -73,6 +85,11 @@ class Interactions:
     def since(self, time_ms: int) -> "Interactions":
         """At a moment and after."""
         return self.where(self.time_ms >= time_ms)
+
+
+def _kinds(frame: "DataFrame") -> Ints:
+    """Index (N,) into events.KINDS of the column `kind`."""
+    return np.asarray(_BY_NAME[np.searchsorted(_SORTED, frame["kind"].to_numpy().astype(str))])
 
 
 _NONE = np.zeros(0, np.int64)

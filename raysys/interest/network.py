@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from raysys.errors import ConfigError
 from raysys.events import KINDS, Kind
-from raysys.interest.cold import fit_content
+from raysys.interest.cold import CHUNK, fit_content
 from raysys.interest.content import Content
 from raysys.interest.item_tower import ItemTower
 from raysys.interest.user_tower import UserTower
@@ -119,7 +119,7 @@ class InterestNetwork(nn.Module):
         known = np.flatnonzero(self.known.cpu().numpy())
         with torch.no_grad():
             vectors = self.trained_vectors(torch.from_numpy(known).to(self.known.device))
-        fit_content(self.tower, self._content.at(known), vectors.float().cpu().numpy())
+        fit_content(self.tower, self._content, known, vectors.float().cpu().numpy())
 
     def trained_vectors(self, rows: Tensor) -> Tensor:
         """Vectors (n, D) of items at `rows` (n,) that are known."""
@@ -136,13 +136,14 @@ class InterestNetwork(nn.Module):
         unknown = np.flatnonzero(self.known.cpu().numpy() == 0)
         if not len(unknown) or self._content is None:
             return vectors
-        part = self._content.at(unknown)
-        columns = (part.text, part.category, part.brand, part.log_price)
-        text, *others = (torch.from_numpy(column).to(vectors.device) for column in columns)
         vectors = vectors.clone()
-        vectors[torch.from_numpy(unknown).to(vectors.device)] = self.tower.describe(
-            text @ self.tower.basis, *others
-        )
+        for low in range(0, len(unknown), CHUNK):
+            rows = unknown[low : low + CHUNK]
+            part = self._content.at(rows)
+            columns = (part.text, part.category, part.brand, part.log_price)
+            text, *others = (torch.from_numpy(column).to(vectors.device) for column in columns)
+            found = self.tower.describe(text @ self.tower.basis, *others)
+            vectors[torch.from_numpy(rows).to(vectors.device)] = found
         return vectors
 
     def last_vectors(self, vectors: Tensor, kinds: Tensor, gaps: Tensor, ahead: int = 1) -> Tensor:

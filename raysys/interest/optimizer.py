@@ -1,4 +1,7 @@
-"""How the network's weights move: Muon on the hidden matrices, AdamW on all others, a cosine over the run."""
+"""How the network's weights move: Muon on the hidden matrices, AdamW on all others, a cosine over the run.
+
+Of a large item table only the rows that a step touched move (`RowAdamW`).
+"""
 
 import math
 from collections.abc import Iterable
@@ -11,6 +14,8 @@ FLOOR = 0.02
 """The learning rates end at this share of their peaks."""
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic iteration that makes a matrix nearly orthogonal (Jordan et al. 2024)."""
+BETAS = (0.9, 0.98)
+"""How much of the first and of the second moment AdamW keeps."""
 
 
 class Muon(torch.optim.Optimizer):
@@ -65,17 +70,65 @@ def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
     return x
 
 
+class RowAdamW(torch.optim.Optimizer):
+    """AdamW of a table's rows: one without a gradient in a step is not read, and its moments stay.
+
+    As `torch.optim.SparseAdam` and TensorFlow's LazyAdam do it, with the decoupled weight decay of
+    AdamW (Loshchilov and Hutter 2019) on the rows that move. Where all rows move it is AdamW.
+    """
+
+    def __init__(
+        self, table: nn.Parameter, lr: float, betas: tuple[float, float] = BETAS, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__([table], {"lr": lr, "betas": betas, "eps": 1e-8, "weight_decay": weight_decay})
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Move the rows of the table's gradient, a coalesced sparse (I, D); there is no closure."""
+        with torch.no_grad():
+            for group in self.param_groups:
+                (table,) = group["params"]
+                if table.grad is not None:
+                    self._move(table, group)
+
+    def _move(self, table: nn.Parameter, group: dict[str, Any]) -> None:
+        assert table.grad is not None
+        rows, grads = table.grad.indices()[0], table.grad.values()
+        state = self.state[table]
+        if not state:
+            state["step"] = torch.zeros(())
+            state["first"], state["second"] = torch.zeros_like(table), torch.zeros_like(table)
+        state["step"] += 1
+        first_kept, second_kept = group["betas"]
+        first = state["first"][rows].lerp_(grads, 1.0 - first_kept)
+        second = state["second"][rows].mul_(second_kept).addcmul_(grads, grads, value=1.0 - second_kept)
+        state["first"].index_copy_(0, rows, first)
+        state["second"].index_copy_(0, rows, second)
+        done = float(state["step"])
+        root = second.div_(1.0 - second_kept**done).sqrt_().add_(group["eps"])
+        moved = table[rows].mul_(1.0 - group["lr"] * group["weight_decay"])
+        moved.addcdiv_(first, root, value=-group["lr"] / (1.0 - first_kept**done))
+        table.index_copy_(0, rows, moved)
+
+
 def optimizers(
-    model: nn.Module, hidden: list[nn.Parameter], rate: float, hidden_rate: float, weight_decay: float
+    model: nn.Module,
+    hidden: list[nn.Parameter],
+    rate: float,
+    hidden_rate: float,
+    weight_decay: float,
+    table: nn.Parameter | None = None,
 ) -> list[torch.optim.Optimizer]:
-    """AdamW, and Muon for the `hidden` matrices if they have a rate of their own."""
-    muon = {id(parameter) for parameter in hidden} if hidden_rate else set()
-    others = [p for p in model.parameters() if p.requires_grad and id(p) not in muon]
+    """AdamW, Muon for the `hidden` matrices if they have a rate of their own, RowAdamW for the `table`."""
+    apart = {id(parameter) for parameter in hidden} if hidden_rate else set()
+    apart |= set() if table is None else {id(table)}
+    others = [p for p in model.parameters() if p.requires_grad and id(p) not in apart]
     found: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(others, rate, betas=(0.9, 0.98), weight_decay=weight_decay, fused=True)
+        torch.optim.AdamW(others, rate, betas=BETAS, weight_decay=weight_decay, fused=True)
     ]
-    if muon:
+    if hidden_rate and hidden:
         found.append(Muon(hidden, hidden_rate, weight_decay=weight_decay))
+    if table is not None:
+        found.append(RowAdamW(table, rate, weight_decay=weight_decay))
     for optimizer in found:
         for group in optimizer.param_groups:
             group["peak"] = group["lr"]

@@ -14,8 +14,8 @@ from raysys.interest.network import InterestNetwork, NetworkConfig
 from raysys.interest.sequences import Sequences
 from raysys.types import DAY_MS, Floats, Ints
 
-PEOPLE = 512
-"""Users whose scores of all items are held at once."""
+PEOPLE, SCORES = 512, 16_000_000
+"""Users, and scores, that are held at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +83,14 @@ class Questions:
         return np.concatenate(found)
 
     def _parts(self, model: InterestNetwork) -> Iterator[Floats]:
-        """The scores, PEOPLE users at a time."""
+        """The scores, some users at a time."""
         model.eval()
         with torch.no_grad():
             table = model.item_vectors()
             users = read(model, self.sequences, self.users, self.now_ms, table)
-            for low in range(0, len(self), PEOPLE):
-                part = torch.from_numpy(users[low : low + PEOPLE]).to(table.device)
+            people = max(min(PEOPLE, SCORES // max(len(table), 1)), 1)
+            for low in range(0, len(self), people):
+                part = torch.from_numpy(users[low : low + people]).to(table.device)
                 scores = (part @ table.T).float().cpu().numpy()
                 if not self.keep_seen:
                     self._hide_seen(scores, low)

@@ -5,7 +5,7 @@ moment of asking. So the network knows how long somebody has been away.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -118,7 +118,7 @@ class Ask:
     target: Ints
     """(T,) item row."""
     weight: Floats
-    """(T,) float32 share of the loss; all of them add up to 1."""
+    """(T,) float32 share of the loss; all those of a batch add up to 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +132,12 @@ class Batch:
     """(P,) flat index into (B, L), rising."""
     asks: tuple[Ask, ...]
     """What comes next, what comes after that, and so on."""
+    goals: Ints
+    """(G,) all targets of all asks; of a part, those of the whole batch."""
+    heads: int
+    """How many of the asks have targets, likewise."""
     events: int
+    """How many were read, likewise."""
 
     @classmethod
     def of(
@@ -170,7 +175,29 @@ class Batch:
             gap=np.where(inside, sequences.gap[index], 0),
             place=flat[used],
             asks=tuple(Ask(at=number[a.at], target=a.target, weight=a.weight) for a in asks),
+            goals=np.concatenate([ask.target for ask in asks]),
+            heads=sum(len(ask.at) > 0 for ask in asks),
             events=len(event),
+        )
+
+    def part(self, number: int, parts: int) -> "Batch":
+        """Every `parts`-th window from `number` on; its targets weigh what they weigh in the whole."""
+        if parts == 1:
+            return self
+        window, column = np.divmod(self.place, max(self.row.shape[1], 1))
+        mine = window % parts == number
+        place = np.cumsum(mine) - 1
+        asks = []
+        for ask in self.asks:
+            kept = mine[ask.at]
+            asks.append(Ask(at=place[ask.at[kept]], target=ask.target[kept], weight=ask.weight[kept]))
+        return replace(
+            self,
+            row=self.row[number::parts],
+            kind=self.kind[number::parts],
+            gap=self.gap[number::parts],
+            place=(window // parts * self.row.shape[1] + column)[mine],
+            asks=tuple(asks),
         )
 
 

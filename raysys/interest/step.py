@@ -6,17 +6,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from raysys.interest.exchange import Exchange
 from raysys.interest.loss import gbce_loss, softmax_loss
 from raysys.interest.network import InterestNetwork, NetworkConfig
 from raysys.interest.optimizer import optimizers, set_rates
 from raysys.interest.sequences import Ask, Batch
+from raysys.interest.table import TableGradient
 from raysys.types import Ints
 
 CLIP = 1.0
 """Longest gradient of one step."""
+LAZY = 100_000
+"""Items from which on a step moves only the rows of the table that it read, if the softmax is sampled."""
 
 
 class Stepper:
@@ -29,27 +33,43 @@ class Stepper:
         seen: Ints,
         wanted: Ints,
         device: torch.device,
+        exchange: Exchange,
     ) -> None:
         """A step of `model`, given how often (I,) each item is in the log, and is a target in it."""
         self.model, self.config, self.device = model, config, device
-        self.optimizers = optimizers(
-            model, model.user.hidden(), config.learning_rate, config.hidden_rate, config.weight_decay
-        )
         self._trained = torch.from_numpy(np.flatnonzero(seen)).to(device)
+        table = model.identity.weight
+        assert isinstance(table, nn.Parameter)
+        lazy = len(table) >= LAZY and len(self._trained) > config.full_softmax
+        self.optimizers = optimizers(
+            model,
+            model.user.hidden(),
+            config.learning_rate,
+            config.hidden_rate,
+            config.weight_decay,
+            table if lazy else None,
+        )
         self._share = torch.from_numpy(wanted / wanted.sum())
         self._half = _bfloat16(device)
-        self._touched: list[tuple[Tensor, Tensor]] = []
+        self._exchange = exchange
+        self._items = TableGradient(table, exchange, lazy=lazy)
+        self._others = [p for p in model.parameters() if p.requires_grad and p is not table]
 
     def step(self, batch: Batch, number: int, done: float, rng: np.random.Generator) -> float:
-        """One batch; the weights move after every `accumulate` of them."""
+        """One batch, of which each worker takes its part; the weights move after every `accumulate`.
+
+        Returns:
+            What this worker's part adds to the loss of the batch.
+        """
         self.model.train()
         set_rates(self.optimizers, min(done, 1.0), self.config.warmup)
         with self._precision():
-            loss = self._loss(batch, rng) / self.config.accumulate
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss = self._loss(batch.part(self._exchange.rank, self._exchange.size), rng)
+            if loss.requires_grad:
+                (loss / self.config.accumulate).backward()  # type: ignore[no-untyped-call]
             if (number + 1) % self.config.accumulate == 0:
                 self._move()
-        return float(loss.detach()) * self.config.accumulate
+        return float(loss.detach())
 
     @contextmanager
     def _precision(self) -> Iterator[None]:
@@ -64,60 +84,38 @@ class Stepper:
             torch.set_float32_matmul_precision(before)
 
     def _loss(self, batch: Batch, rng: np.random.Generator) -> Tensor:
+        """The loss () of a batch; of a part of one, its share of the loss of the whole."""
+        choice, log_prob = self.choice(self._put(batch.goals), rng)  # the same for every part
+        if not len(batch.place):
+            return torch.zeros(())
         row = self._put(batch.row)
-        targets = [self._put(ask.target) for ask in batch.asks]
-        choice, log_prob = self.choice(torch.cat(targets), rng)
         rows = (
             choice if len(choice) == len(self._trained) else torch.unique(torch.cat([row.flatten(), choice]))
         )
-        table = self._table(rows)  # (n, D)
+        table = self.model.scaled(self._items.read(rows))  # (n, D)
         items = table if rows is choice else table[torch.searchsorted(rows, choice)]
         vectors = F.embedding(torch.searchsorted(rows, row), table)
         found = self.model.user(vectors, self._put(batch.kind), self._put(batch.gap), self._put(batch.place))
         losses = [
-            self._ask(found, items, ask, torch.searchsorted(choice, target), log_prob, step)
-            for step, (ask, target) in enumerate(zip(batch.asks, targets, strict=True), start=1)
+            self._ask(found, items, ask, torch.searchsorted(choice, self._put(ask.target)), log_prob, step)
+            for step, ask in enumerate(batch.asks, start=1)
             if len(ask.at)
         ]
-        return torch.stack(losses).mean()
-
-    def _table(self, rows: Tensor) -> Tensor:
-        """Vectors (n, D) of the items at `rows` (n,), each once.
-
-        Their gradients are added to one that stays: autograd would make a new one of all items,
-        and the memory alone costs as much as a layer.
-        """
-        part = self.model.identity.weight.detach()[rows].requires_grad_()
-        self._touched.append((rows, part))
-        return self.model.scaled(part)
-
-    def _hand_over(self) -> None:
-        """Add the gradients of the item vectors to that of all items."""
-        weight = self.model.identity.weight
-        if weight.grad is None:
-            weight.grad = torch.zeros_like(weight)
-        for rows, part in self._touched:
-            if part.grad is not None:
-                weight.grad.index_add_(0, rows, part.grad)
+        return torch.stack(losses).sum() / batch.heads
 
     def _move(self) -> None:
         """One step of the weights."""
-        self._hand_over()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
+        self._exchange.add_gradients(self._others)
+        torch.nn.utils.clip_grad_norm_([*self._others, self._items.hand_over()], CLIP)
         for optimizer in self.optimizers:
             optimizer.step()
         self.forget()
 
     def forget(self) -> None:
-        """Drop the gradients; that of the items stays, with zeros."""
-        whole = self.model.identity.weight.grad
-        for parameter in self.model.parameters():
-            if parameter is not self.model.identity.weight:
-                parameter.grad = None
-        for rows, _ in self._touched:
-            if whole is not None:
-                whole.index_fill_(0, rows, 0.0)
-        self._touched.clear()
+        """Drop what was accumulated."""
+        for parameter in self._others:
+            parameter.grad = None
+        self._items.forget()
 
     def _ask(
         self, found: Tensor, items: Tensor, ask: Ask, target: Tensor, log_prob: Tensor | None, step: int

@@ -10,17 +10,18 @@ import torch
 from torch import Tensor
 
 from raysys.catalog import Catalog
-from raysys.errors import BundleError, DataError
-from raysys.events import KINDS
+from raysys.errors import BundleError, ConfigError
 from raysys.interest.content import Content
 from raysys.interest.dropout import redraw
-from raysys.interest.initial import identity_vectors
+from raysys.interest.exchange import Exchange
+from raysys.interest.initial import Meetings, identity_vectors
 from raysys.interest.interactions import Interactions
+from raysys.interest.log import Chunks, Log
 from raysys.interest.network import InterestNetwork, NetworkConfig
 from raysys.interest.questions import Questions
-from raysys.interest.sequences import Batch, Sequences, batched, windows
+from raysys.interest.sequences import Batch
 from raysys.interest.step import Stepper
-from raysys.types import Bools
+from raysys.types import Floats
 
 REPORTS = 4
 """Reports of a run that is bounded by CPU time."""
@@ -43,24 +44,28 @@ class EpochReport:
 
 
 def fit_network(
-    events: Interactions,
+    events: Interactions | Chunks,
     catalog: Catalog,
     config: NetworkConfig,
     valid: Interactions | None = None,
     *,
     device: str | None = None,
     keep_seen: bool = True,
+    exchange: Exchange | None = None,
 ) -> "Training":
     """A training of a new network; iterate it to fit, and stop whenever you like.
 
     Args:
-        events: the log to learn from.
+        events: the log to learn from, or what reads it anew in every epoch.
         catalog: whose rows the events name.
         valid: a log that begins where `events` ends, for early stopping.
         device: "cpu" or "cuda"; the accelerator if there is one when not given.
         keep_seen: whether validation lets an item of the history be an answer.
+        exchange: with whom the work of every batch is shared; all have the same log and config.
     """
-    return Training(events, catalog, config, valid, device=device, keep_seen=keep_seen)
+    return Training(
+        events, catalog, config, valid, device=device, keep_seen=keep_seen, exchange=exchange or Exchange()
+    )
 
 
 class Training:
@@ -68,34 +73,36 @@ class Training:
 
     def __init__(
         self,
-        events: Interactions,
+        events: Interactions | Chunks,
         catalog: Catalog,
         config: NetworkConfig,
         valid: Interactions | None,
         *,
         device: str | None,
         keep_seen: bool,
+        exchange: Exchange,
     ) -> None:
+        if exchange.size > 1 and config.cpu_seconds is not None:
+            raise ConfigError("cpu_seconds is set, but workers keep step by epochs alone; set epochs instead")
         began = time.process_time()
         self.config, self.device = config, torch.device(device or _best_device())
-        events = events.where(events.row >= 0)
+        self._exchange = exchange
         valid = None if valid is None else valid.where(valid.row >= 0)
-        self.sequences = Sequences.of(events)
-        self._wanted = np.isin(self.sequences.kind, [KINDS.index(kind) for kind in config.targets])
-        count = np.bincount(self.sequences.row, self._wanted, minlength=len(catalog))
-        if not self._wanted.any():
-            raise DataError(f"none of the {len(events)} interactions is one of targets {config.targets}")
-        seen = np.bincount(self.sequences.row, minlength=len(catalog))
-        self.model = self._new_model(Content.of(catalog), seen > 0).to(self.device)
-        self.stepper = Stepper(self.model, config, seen, count, self.device)
+        meetings = Meetings(len(catalog))
+        self.log = Log(events, len(catalog), config, valid, meetings)
+        start = identity_vectors(meetings, config.width, config.seed)
+        del meetings
+        self.model = self._new_model(Content.of(catalog), start).to(self.device)
+        exchange.copy_first(self.model)
+        self.stepper = Stepper(self.model, config, self.log.seen, self.log.wanted, self.device, exchange)
         self._questions = None
         if valid is not None:
             most = None if config.cpu_seconds is None else ASKED
-            self._questions = Questions.of(events, valid, config, keep_seen=keep_seen, most=most)
+            self._questions = Questions.of(self.log.histories, valid, config, keep_seen=keep_seen, most=most)
         self.epoch = 0
         self.reports: list[EpochReport] = []
         self._best: dict[str, Tensor] = {}
-        self._pending: Iterator[Batch] = iter(())
+        self._pending: Iterator[tuple[Batch, float]] = iter(())
         self._passes = 0
         self._rng = np.random.default_rng(config.seed)
         self.spent = time.process_time() - began
@@ -161,13 +168,12 @@ class Training:
         self.reports = [EpochReport(**report) for report in content["reports"]]
         self.epoch, self.spent = len(self.reports), content["spent"]
 
-    def _new_model(self, content: Content, seen: Bools) -> InterestNetwork:
+    def _new_model(self, content: Content, start: Floats) -> InterestNetwork:
         torch.manual_seed(self.config.seed)
         model = InterestNetwork(len(content), self.config)
-        start = identity_vectors(self.sequences, len(content), self.config.width, self.config.seed)
         with torch.no_grad():
             model.identity.weight.copy_(torch.from_numpy(start))
-            model.known.copy_(torch.from_numpy(seen))
+            model.known.copy_(torch.from_numpy(self.log.seen > 0))
         model.tower.learn_scales(content, text=self.config.text)
         model.describe(content)
         return model
@@ -184,19 +190,26 @@ class Training:
         return self.epoch < self.config.epochs and not worn_out
 
     def _validate(self, questions: Questions) -> float:
-        self.model.learn_content()
-        return questions.ndcg(self.model)
+        """NDCG@10, which the first worker finds for all."""
+        found = torch.zeros(1, dtype=torch.float64, device=self.device)
+        if self._exchange.rank == 0:
+            self.model.learn_content()
+            found[0] = questions.ndcg(self.model)
+        self._exchange.add_up([found])
+        return float(found)
 
     def _run_epoch(self) -> tuple[float, int]:
         """Mean loss of the epoch's steps, and the events read."""
-        batches, count, rng = self._batches(self.epoch)
+        batches, rng = self._batches(self.epoch)
         losses, events = [], 0
-        for number, batch in enumerate(batches):
+        for number, (batch, before) in enumerate(batches):
             events += batch.events
-            if len(batch.asks[0].at):
-                done = (self.epoch + number / count) / self.config.epochs
+            if batch.heads:
+                done = (self.epoch + before) / self.config.epochs
                 losses.append(self.stepper.step(batch, number, done, rng))
-        return float(np.mean(losses)) if losses else float("nan"), events
+        loss = torch.tensor([np.mean(losses) if losses else np.nan], device=self.device)
+        self._exchange.add_up([loss])
+        return float(loss), events
 
     def _run_part(self) -> tuple[float, int]:
         """The same of one of the parts of a run that is bounded by CPU time."""
@@ -205,30 +218,24 @@ class Training:
         losses: list[float] = []
         events, begin = 0, time.process_time() - self.spent
         while (done := (time.process_time() - begin) / self.config.cpu_seconds) < until:
-            batch = next(self._pending, None)
+            batch, _ = next(self._pending, (None, 0.0))
             if batch is None:
-                self._pending, _, self._rng = self._batches(self._passes)
+                self._pending, self._rng = self._batches(self._passes)
                 self._passes += 1
                 continue
             events += batch.events
-            if len(batch.asks[0].at):
+            if batch.heads:
                 losses.append(self.stepper.step(batch, len(losses), done, self._rng))
         self.spent = time.process_time() - begin
         return float(np.mean(losses)) if losses else float("nan"), events
 
-    def _batches(self, number: int) -> tuple[Iterator[Batch], int, np.random.Generator]:
-        """The batches of one pass over the log, how many they are, and the generator of the pass."""
-        torch.manual_seed(self.config.seed + 1 + number)
+    def _batches(self, number: int) -> tuple[Iterator[tuple[Batch, float]], np.random.Generator]:
+        """The batches of one pass over the log, and the generator of the pass."""
+        torch.manual_seed(self.config.seed + 1 + number + (self._exchange.rank << 32))
         redraw(self.model)
         self.stepper.forget()  # what was accumulated and not used
         rng = np.random.default_rng([self.config.seed, number])
-        bounds = windows(self.sequences, self.config.history_length, rng)
-        groups = list(batched(bounds, self.config.batch_tokens, rng))
-        made = (
-            Batch.of(self.sequences, group, self._wanted, self.config.day_share, self.config.ahead)
-            for group in groups
-        )
-        return made, len(groups), rng
+        return self.log.batches(number, rng), rng
 
 
 def _best_device() -> str:

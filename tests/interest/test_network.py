@@ -17,7 +17,7 @@ from raysys.events import KINDS
 from raysys.interest.bulk import user_vectors
 from raysys.interest.content import CATEGORY_BUCKETS, Content, code, prefixes
 from raysys.interest.dropout import PooledDropout, redraw
-from raysys.interest.initial import identity_vectors
+from raysys.interest.initial import Meetings, identity_vectors
 from raysys.interest.interactions import Interactions
 from raysys.interest.loss import gbce_loss, softmax_loss
 from raysys.interest.network import InterestNetwork, NetworkConfig
@@ -304,7 +304,9 @@ def test_the_svd_start_puts_items_together_that_are_bought_together() -> None:
         for user in range(40)
         for day in range(20)
     ]
-    found = identity_vectors(Sequences.of(log(deeds)), 21, 4, seed=0)
+    meetings = Meetings(21)
+    meetings.add(Sequences.of(log(deeds)))
+    found = identity_vectors(meetings, 4, seed=0)
     unit = found / np.linalg.norm(found, axis=1, keepdims=True)
     alike = unit[:20] @ unit[:20].T
     assert alike[:10, :10].mean() > alike[:10, 10:].mean() + 0.5

@@ -1,0 +1,133 @@
+"""What a network is fitted to: a log in memory, or one that is read anew in every epoch, user by user."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from raysys.catalog import Catalog
+from raysys.errors import DataError
+from raysys.events import KINDS
+from raysys.interest.initial import Meetings
+from raysys.interest.interactions import NOTHING, Interactions
+from raysys.interest.network import NetworkConfig
+from raysys.interest.sequences import Batch, Sequences, batched, windows
+from raysys.types import Bools, Ints
+
+Chunks: TypeAlias = Callable[[int], Iterator[Interactions]]
+"""The log in an epoch, from 0 on: every user in exactly one chunk, with the complete history. User
+codes may be any, but those of `valid` are the same."""
+PEOPLE = 10_000
+"""Users of a streamed log whose histories are kept in memory for validation."""
+
+
+class Log:
+    """A log with what one pass over it told: its size, the counts of its items, and who met whom."""
+
+    def __init__(
+        self,
+        events: Interactions | Chunks,
+        items: int,
+        config: NetworkConfig,
+        valid: Interactions | None,
+        meetings: Meetings,
+    ) -> None:
+        """Read a log once.
+
+        Args:
+            items: I, the size of the catalog whose rows the events name; others, -1, are passed over.
+            valid: whose users' histories are kept.
+            meetings: is told all pairs of items.
+
+        Raises:
+            DataError: nothing in it is a target.
+        """
+        self._config = config
+        self._chunks = events if callable(events) else None
+        self._whole = None if callable(events) else Sequences.of(_inside(events))
+        self.size = 0
+        self.seen = np.zeros(items, np.int64)
+        """(I,) interactions with each item."""
+        self.wanted = np.zeros(items, np.int64)
+        """(I,) those of them that are targets."""
+        people = _people(valid, PEOPLE if callable(events) else None)
+        kept = [NOTHING]
+        for part in self._parts(0):
+            self.size += len(part)
+            self.seen += np.bincount(part.row, minlength=items)
+            self.wanted += np.bincount(part.row[self._targets(part)], minlength=items)
+            meetings.add(part)
+            kept.append(_of(part, people))
+        if not self.wanted.any():
+            raise DataError(f"none of the {self.size} interactions is one of targets {config.targets}")
+        self.histories = _joined(kept)
+        """Interactions of the users of `valid`, of a streamed log of PEOPLE of them at most."""
+
+    def batches(self, number: int, rng: np.random.Generator) -> Iterator[tuple[Batch, float]]:
+        """The batches of one pass, in an order of its own, each with the share of the pass before it."""
+        before, config = 0.0, self._config
+        for part in self._parts(number):
+            share, wanted = len(part) / self.size, self._targets(part)
+            groups = list(batched(windows(part, config.history_length, rng), config.batch_tokens, rng))
+            for place, group in enumerate(groups):
+                batch = Batch.of(part, group, wanted, config.day_share, config.ahead)
+                yield batch, before + place / len(groups) * share
+            before += share
+
+    def _parts(self, number: int) -> Iterator[Sequences]:
+        if self._whole is not None:
+            yield self._whole
+        elif self._chunks is not None:
+            for chunk in self._chunks(number):
+                if len(chunk := _inside(chunk)):
+                    yield Sequences.of(chunk)
+
+    def _targets(self, part: Sequences) -> Bools:
+        return np.isin(part.kind, [KINDS.index(kind) for kind in self._config.targets])
+
+
+def streamed(folder: Path, catalog: Catalog, users_per_chunk: int, seed: int = 0) -> Chunks:
+    """The chunks of a dataset folder, with the user codes of `Interactions.of_frame`.
+
+    Memory holds some files of the folder, whatever its size.
+    """
+    from raysys.dataset.stream import user_chunks
+
+    def chunks(number: int) -> Iterator[Interactions]:
+        for frame in user_chunks(folder, users_per_chunk, seed + number):
+            yield Interactions.of_frame(frame, catalog)
+
+    return chunks
+
+
+def _inside(events: Interactions) -> Interactions:
+    """Without events of items that the catalog does not have."""
+    return events if (events.row >= 0).all() else events.where(events.row >= 0)
+
+
+def _people(valid: Interactions | None, most: int | None) -> Ints:
+    """User codes of a validation, `most` of them drawn at random but always the same ones."""
+    users = np.unique(valid.user) if valid is not None else NOTHING.user
+    if most is None or len(users) <= most:
+        return users
+    return np.sort(np.random.default_rng(0).choice(users, most, replace=False))
+
+
+def _of(part: Sequences, people: Ints) -> Interactions:
+    """Interactions of these users alone."""
+    mine = np.flatnonzero(np.isin(part.user, people))
+    mine = mine[np.argsort(part.time_ms[mine], kind="stable")]
+    return Interactions(
+        user=part.user[mine], row=part.row[mine], kind=part.kind[mine], time_ms=part.time_ms[mine]
+    )
+
+
+def _joined(parts: list[Interactions]) -> Interactions:
+    """Interactions of different users, in order of time."""
+    time_ms = np.concatenate([part.time_ms for part in parts])
+    order = np.argsort(time_ms, kind="stable")
+    user, row, kind = (
+        np.concatenate([getattr(part, name) for part in parts])[order] for name in ("user", "row", "kind")
+    )
+    return Interactions(user=user, row=row, kind=kind, time_ms=time_ms[order])
