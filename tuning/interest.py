@@ -8,6 +8,7 @@ is asked once, at the end.
 import argparse
 import json
 import os
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -22,10 +23,11 @@ from raysys.events import KINDS, ItemUpdate, Kind
 from raysys.interest.asked import Asked, Split, last_one, places_from_end
 from raysys.interest.defaults import network_config
 from raysys.interest.encoder import UserEncoder
-from raysys.interest.fit import Fitted, InterestConfig, Lesson, fit_lessons
-from raysys.interest.interactions import Interactions
+from raysys.interest.fit import Fitted, InterestConfig, Lesson, fit_lessons, relearned
+from raysys.interest.interactions import Interactions, popularity
 from raysys.interest.network import NetworkConfig
 from raysys.interest.recall import RecallSizes
+from raysys.interest.scorer import InterestScorer
 from raysys.interest.source import NetworkSource
 from tuning.baselines import Log, Tuned, tune_baselines
 from tuning.events import (
@@ -38,10 +40,12 @@ from tuning.events import (
     split_log,
 )
 from tuning.network import SearchSettings, fit_side_by_side, search_network
-from tuning.ranked import ranked, whole
+from tuning.ranked import ranked, ranked_side_by_side
 
 SETTINGS = Path(__file__).with_name("settings.toml")
 MODEL = "raysys"
+MANY = 4000
+"""People from whom on it pays to ask them in several processes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,8 @@ class StudySettings:
     """Items of those that the combination learns from, for each person."""
     space: Mapping[str, Any] = field(default_factory=dict)
     """What is searched: fields of `NetworkConfig`."""
+    also: Mapping[str, Any] = field(default_factory=dict)
+    """What differs in the second trial from the first, which is what rules say."""
 
     @classmethod
     def read(cls, path: Path = SETTINGS) -> "StudySettings":
@@ -95,8 +101,12 @@ class Study:
         simple = tune_baselines(train, valid, len(self.catalog))
         asked = self.inner() if self.strict else valid
         found, outer, inner = self.networks(asked.before)
-        fitted = self.fitted(asked, simple, outer, inner)
-        report = self.judged(simple, fitted)
+        config = self.interest(simple)
+        fitted = self.fitted(asked, config, outer, inner)
+        late = fitted.scorer
+        if self.learned is not train:
+            late = relearned(late, self.learned, self.catalog, config)
+        report = self.judged(simple, fitted, late)
         report["settings"] |= {"simple": dict(simple.settings), "network": found}
         report["seconds"] = time.perf_counter() - began
         return report
@@ -126,6 +136,7 @@ class Study:
             minutes=max(2.0 * self.minutes * settings.learning, 2.0),
             cpus=self.cores,
             space=settings.space,
+            also=settings.also,
         )
         tuned = search_network(
             train,
@@ -150,13 +161,10 @@ class Study:
         first, *others = (NetworkSource.of(UserEncoder.load(folder), self.catalog) for folder in folders)
         return replace(first, beside=tuple(others))
 
-    def fitted(
-        self, asked: Asked, simple: Tuned, outer: NetworkSource | None, inner: NetworkSource | None
-    ) -> Fitted:
-        """The interest model, its combination fitted on what `asked` were answered."""
-        primary = primary_of(self.split.train)
-        size = self.settings.recalled
-        config = InterestConfig(
+    def interest(self, simple: Tuned) -> InterestConfig:
+        """How the interest model is fitted on top of the networks."""
+        primary, size = primary_of(self.split.train), self.settings.recalled
+        return InterestConfig(
             kinds=(primary,),
             primary=primary,
             following=simple.following,
@@ -167,30 +175,40 @@ class Study:
             near=1,
             others=10,
             asked=0,
+            aim="ndcg",
             sizes=RecallSizes(source=size, popular=size, leaf=size),
             seed=self.seed,
         )
-        one_kind = replace(asked.after, kind=np.full(len(asked.after), KINDS.index(primary)))
+
+    def fitted(
+        self, asked: Asked, config: InterestConfig, outer: NetworkSource | None, inner: NetworkSource | None
+    ) -> Fitted:
+        """The interest model as of the training log, its combination fitted on what `asked` were answered."""
+        one_kind = np.full(len(asked.after), KINDS.index(config.kinds[0]))
         lesson = Lesson(
-            asked=replace(asked, after=one_kind),
+            asked=replace(asked, after=replace(asked.after, kind=one_kind)),
             learned=asked.before,
             known_ms=int(asked.before.time_ms[-1]) + 1,
             network=inner,
         )
-        return fit_lessons([lesson], self.learned, self.catalog, config, outer)
+        return fit_lessons([lesson], self.split.train, self.catalog, config, outer)
 
-    def judged(self, simple: Tuned, fitted: Fitted) -> dict[str, Any]:
+    def judged(self, simple: Tuned, fitted: Fitted, late: InterestScorer) -> dict[str, Any]:
         """Every system's test, and which of them the validation would have chosen."""
         valid, test = self.split.valid, self.split.test
         # people whose answers the combination did not learn from
         fresh = valid if self.strict else valid.of(np.isin(valid.user, fitted.held))
-        log = Log(events=self.learned, items=len(self.catalog))
-        systems = {MODEL: whole(fitted.scorer, log.popular())}
-        systems |= {name: system(log) for name, system in simple.systems.items()}
         validation, tested = {}, {}
-        for name, system in systems.items():
-            validation[name] = ranked(system, fresh, f"validation of {name}").judged(fresh).summary()
-            tested[name] = ranked(system, test, f"test of {name}").judged(test).summary()
+        for events, asked, scorer, found in (
+            (self.split.train, fresh, fitted.scorer, validation),
+            (self.learned, test, late, tested),
+        ):
+            log = Log(events=events, items=len(self.catalog))
+            folder = self.out / ("interest" if asked is test else "early")
+            counted = popularity(events, log.items, log.now_ms, self.interest(simple).half_life_days)
+            found[MODEL] = self._model(scorer, replace(self.catalog, popularity=counted), asked, folder)
+            for name, system in simple.systems.items():
+                found[name] = ranked(system(log), asked, name).judged(asked).summary()
         chosen = max(validation, key=lambda name: validation[name]["ndcg@10"])
         return {
             "test": tested[chosen],
@@ -212,6 +230,16 @@ class Study:
                 "seed": self.seed,
             },
         }
+
+    def _model(
+        self, scorer: InterestScorer, catalog: Catalog, asked: Asked, folder: Path
+    ) -> dict[str, float]:
+        """The interest model's metrics; it is saved to `folder`."""
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scorer.save(folder)
+        cores = self.cores if len(asked) >= MANY else 1
+        return ranked_side_by_side(folder, catalog, asked, cores).judged(asked).summary()
 
 
 def primary_of(events: Interactions) -> Kind:

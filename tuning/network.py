@@ -22,7 +22,7 @@ from raysys.errors import BundleError, ConfigError, DataError
 from raysys.interest.export import export_network
 from raysys.interest.interactions import Interactions
 from raysys.interest.network import NetworkConfig
-from raysys.interest.train import EpochReport, fit_network
+from raysys.interest.train import REPORTS, EpochReport, fit_network
 from raysys.types import DAY_MS
 from tuning.log import read_log
 from tuning.trials import Search, Trial, claim, run_search, start_ray
@@ -47,6 +47,8 @@ class SearchSettings:
     """Where the search starts: fields of `NetworkConfig` that differ from its defaults."""
     space: Mapping[str, Any] = field(default_factory=dict)
     """What is searched: fields of `NetworkConfig`."""
+    also: Mapping[str, Any] = field(default_factory=dict)
+    """What differs in the second trial from the first; nothing leaves it to the sampler."""
 
     def __post_init__(self) -> None:
         for name in ("trials", "minutes", "horizon_days"):
@@ -167,6 +169,7 @@ def search_network(
         metric=METRIC,
         space=settings.space,
         first=asdict(config),
+        also=settings.also,
         trials=settings.trials,
         minutes=settings.minutes,
         epochs=config.epochs,
@@ -239,8 +242,11 @@ def _finish(
     networks: int,
 ) -> Tuned:
     def reached(one: Trial) -> float:
-        # a run bounded by CPU time ends with its last network, any other with its best
-        return one.best(METRIC) if base.cpu_seconds is None else one.curves[METRIC][-1]
+        # a run bounded by CPU time ends with its last network, and is none if it was stopped before
+        if base.cpu_seconds is None:
+            return one.best(METRIC)
+        curve = one.curves[METRIC]
+        return curve[-1] - (len(curve) < REPORTS)
 
     judged = [one for one in trials if one.checkpoint is not None and one.best(METRIC) > float("-inf")]
     if not judged:

@@ -2,17 +2,21 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
+import ray
 from tqdm import tqdm
 
+from raysys.catalog import Catalog
 from raysys.evaluation.next_item import NextItemMetrics, judge_by_library
 from raysys.interest.asked import Asked
 from raysys.interest.habits import NOBODY, Habits, habits_of
 from raysys.interest.recall import recall
 from raysys.interest.scorer import InterestScorer
 from raysys.types import Floats, Ints
+from tuning.trials import start_ray
 
 Scores: TypeAlias = Callable[[Habits, int], Floats]
 """The score (I,) of every item for a person as of a moment."""
@@ -90,3 +94,26 @@ def whole(scorer: InterestScorer, popularity: Floats) -> Scores:
         return found
 
     return scores
+
+
+def ranked_side_by_side(folder: Path, catalog: Catalog, asked: Asked, cores: int) -> Ranked:
+    """Everybody's ranking by the interest model saved in `folder`, a share of the people on each core.
+
+    Args:
+        catalog: with its items counted as of when the model was fitted.
+    """
+    if cores == 1:
+        return _share(folder, catalog, asked)
+    start_ray(cores)
+    task, items = ray.remote(num_cpus=1)(_share), ray.put(catalog)
+    parts = [np.arange(len(asked)) * cores // len(asked) == number for number in range(cores)]
+    pending = [task.remote(folder.resolve(), items, asked.of(part)) for part in parts]
+    found = [ray.get(one) for one in tqdm(pending, desc="asking the model", unit="part")]
+    return Ranked(
+        top=np.concatenate([part.top for part in found]), first=np.concatenate([part.first for part in found])
+    )
+
+
+def _share(folder: Path, catalog: Catalog, asked: Asked) -> Ranked:
+    scorer = InterestScorer.load(folder).with_items(catalog)
+    return ranked(whole(scorer, catalog.popularity), asked)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,9 @@ class Search:
     """Settings of the first trial: what a search finds is never worse than these."""
     trials: int
     minutes: float
-    epochs: int
+    also: Mapping[str, Any] = field(default_factory=dict)
+    """What differs in the second trial from the first; nothing leaves it to the sampler."""
+    epochs: int = 1
     """Most reports of one trial."""
     seed: int = 0
 
@@ -105,10 +107,15 @@ def run_search(
 def _new_tuner(
     trainable: Callable[..., None], search: Search, folder: Path, resources: Mapping[str, float]
 ) -> tune.Tuner:
-    offered = {name: with_first(choice, search.first[name]) for name, choice in search.space.items()}
+    second = {**search.first, **search.also}
+    offered = {
+        name: with_first(with_first(choice, search.first[name]), second[name])
+        for name, choice in search.space.items()
+    }
     space = {name: domain(name, choice) for name, choice in offered.items()}
     first = {name: search.first[name] for name in space}
-    sampler = OptunaSearch(metric=search.metric, mode="max", seed=search.seed, points_to_evaluate=[first])
+    points = [first, *([{name: second[name] for name in space}] if search.also else [])]
+    sampler = OptunaSearch(metric=search.metric, mode="max", seed=search.seed, points_to_evaluate=points)
     scheduler = ASHAScheduler(max_t=search.epochs, grace_period=min(2, search.epochs), reduction_factor=2)
     return tune.Tuner(
         tune.with_resources(trainable, dict(resources)),

@@ -1,8 +1,8 @@
-"""Fitting the combination: a logistic regression and boosted trees compete on people held out."""
+"""Fitting the combination: a sum of features and boosted trees compete on people held out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,6 +18,8 @@ RARE = 0.25
 """Least scale of a feature: all are of the order of 1, and what hardly varied must not count for much."""
 ENOUGH = 150_000
 """Examples that the logistic regression is fitted on, at most about."""
+ENOUGH_LISTED = 600_000
+"""Examples that the listwise sum is fitted on, at most about."""
 ROUNDS, PATIENCE = 500, 30
 TREES = {
     "objective": "binary",
@@ -50,23 +52,19 @@ class Examples:
     """(N,) for how many such pairs each stands; what probabilities are laid on."""
     person: Ints
     """(N,) user codes."""
+    page: Ints
+    """(N,) rising: those of one person as of one moment have the same number."""
 
     @classmethod
     def joined(cls, parts: Sequence["Examples"]) -> "Examples":
-        """All of them, in order."""
-        return cls(
-            **{name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__}
-        )
+        """All of them, in order, each part a page of its own."""
+        columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__}
+        columns["page"] = np.repeat(np.arange(len(parts)), [len(part.person) for part in parts])
+        return cls(**columns)
 
     def of(self, keep: Bools) -> "Examples":
         """Those that `keep` (N,) says."""
-        return Examples(
-            seen=self.seen[keep],
-            done=self.done[keep],
-            weight=self.weight[keep],
-            stands=self.stands[keep],
-            person=self.person[keep],
-        )
+        return Examples(**{name: getattr(self, name)[keep] for name in self.__slots__})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,16 +74,22 @@ class Contest:
     kind: str
     log_loss: dict[str, float]
     """Weighted, by competitor; `constant` is the base rate."""
+    ndcg: dict[str, float]
+    """NDCG@10 within the items that a person was asked about."""
     winner: str
 
 
+Aim = Literal["log_loss", "ndcg"]
+"""What the competitors are compared by: how true the probabilities are, or how good the order is."""
+
+
 def combine(
-    examples: Examples, kinds: tuple[str, ...], strength: float, seed: int
+    examples: Examples, kinds: tuple[str, ...], strength: float, seed: int, aim: Aim = "log_loss"
 ) -> tuple[tuple[Combination, ...], tuple[Contest, ...]]:
-    """A combination for each kind: whichever predicts better for people it has not seen."""
+    """A combination for each kind: whichever does better for people it has not seen."""
     outside = np.isin(examples.person, held_out(examples.person, seed))
     fit, check = examples.of(~outside), examples.of(outside)
-    pairs = [_winner(fit, check, number, kind, strength, seed) for number, kind in enumerate(kinds)]
+    pairs = [_winner(fit, check, number, kind, strength, seed, aim) for number, kind in enumerate(kinds)]
     return tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
 
 
@@ -97,18 +101,43 @@ def held_out(person: Ints, seed: int) -> Ints:
 
 
 def _winner(
-    fit: Examples, check: Examples, number: int, kind: str, strength: float, seed: int
+    fit: Examples, check: Examples, number: int, kind: str, strength: float, seed: int, aim: Aim
 ) -> tuple[Combination, Contest]:
     """The better of the two, and how they compared."""
     done, asked = fit.done[:, number], check.done[:, number]
-    found: dict[str, Combination] = {"logistic": _logistic(fit, done, strength)}
-    if done.sum() >= TREES_NEED and asked.any():
+    able = bool(done.any() and asked.any())
+    found: dict[str, Combination] = {}
+    if aim == "ndcg" and able:
+        found["listwise"] = listwise(fit, check, number, strength)
+    else:
+        found["logistic"] = _logistic(fit, done, strength)
+    if done.sum() >= TREES_NEED and able:
         found["trees"] = _trees(fit, check, number, seed)
-    losses = {name: _loss(model.log_odds(check.seen), asked, check.stands) for name, model in found.items()}
-    winner = min(losses, key=lambda name: losses[name])
+    odds = {name: model.log_odds(check.seen) for name, model in found.items()}
+    losses = {name: _loss(values, asked, check.stands) for name, values in odds.items()}
+    ndcg = {name: page_ndcg(values, asked, check.page) for name, values in odds.items()}
+    if aim == "ndcg":
+        winner = max(ndcg, key=lambda name: ndcg[name])
+    else:
+        winner = min(losses, key=lambda name: losses[name])
     rate = np.average(done, weights=fit.stands)
     losses["constant"] = _loss(np.full(len(asked), _log_odds(float(rate))), asked, check.stands)
-    return found[winner], Contest(kind=kind, log_loss=losses, winner=winner)
+    return found[winner], Contest(kind=kind, log_loss=losses, ndcg=ndcg, winner=winner)
+
+
+def page_ndcg(scores: Floats, done: Bools, page: Ints, length: int = 10) -> float:
+    """Mean binary NDCG of the order by `scores` (N,) within each page; 0 where nothing was done on any."""
+    number = np.unique(page, return_inverse=True)[1]
+    order = np.lexsort((-scores, number))
+    size = np.bincount(number)
+    place = np.arange(len(order)) - np.repeat(np.cumsum(size) - size, size)
+    gain = np.where(place < length, 1.0 / np.log2(place + 2.0), 0.0)
+    gained = np.bincount(number[order], gain * done[order], minlength=len(size))
+    true = np.bincount(number, done).astype(np.int64)
+    ideal = np.concatenate([[0.0], np.cumsum(1.0 / np.log2(np.arange(length) + 2.0))])[
+        np.minimum(true, length)
+    ]
+    return float((gained / np.maximum(ideal, 1e-12))[true > 0].mean()) if (true > 0).any() else 0.0
 
 
 def _loss(log_odds: Floats, done: Bools, weight: Floats) -> float:
@@ -139,10 +168,57 @@ def _logistic(fit: Examples, done: Bools, strength: float) -> Logistic:
     return Logistic(center=center, scale=scale, weights=weights)
 
 
+def listwise(fit: Examples, check: Examples, number: int, strength: float) -> Logistic:
+    """A sum of features whose softmax within a page tells what was done on it (McFadden 1974).
+
+    It needs far fewer examples than trees. An item that stands for several counts as so many of
+    its like; a line through the outcomes of people held out makes log odds of the sum.
+    """
+    from scipy.optimize import minimize
+
+    done = fit.done[:, number]
+    pages = np.unique(fit.page[done])
+    most = max(int(ENOUGH_LISTED * len(pages) / max(np.isin(fit.page, pages).sum(), 1)), 1)
+    some = fit.of(np.isin(fit.page, pages[:: max(-(-len(pages) // most), 1)]))
+    done = some.done[:, number]
+    center = some.seen.mean(0, dtype=np.float64)
+    scale = np.maximum(some.seen.std(0, dtype=np.float64), 0.2 * RARE)
+    unit = ((some.seen - center) / scale).astype(np.float32)
+    starts = np.flatnonzero(np.diff(some.page, prepend=-1))
+    place = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(done))))
+    share = done / np.bincount(place, done)[place]
+    stands = np.log(some.stands)
+
+    def lost(weights: Floats) -> tuple[float, Floats]:
+        score = unit @ weights.astype(np.float32) + stands
+        top = np.maximum.reduceat(score, starts)
+        mass = np.exp(score - top[place])
+        total = np.add.reduceat(mass, starts)
+        told = float((share * (score - top[place])).sum() - np.log(total).sum())
+        slope = (share - mass / total[place]).astype(np.float32) @ unit
+        ridge = 1e-3 / strength
+        return (
+            -told / len(starts) + ridge * float(weights @ weights),
+            -slope.astype(np.float64) / len(starts) + 2.0 * ridge * weights,
+        )
+
+    weights = minimize(lost, np.zeros(unit.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 150}).x
+    raw = ((check.seen - center) / scale) @ weights
+    slope, offset = _line(raw, check.done[:, number], check.stands)
+    return Logistic(center=center, scale=scale, weights=np.append(slope * weights, offset))
+
+
+def _line(raw: Floats, done: Bools, stands: Floats) -> tuple[float, float]:
+    """Slope, above 0, and offset that make log odds of a score, by the outcomes of people held out."""
+    from sklearn.linear_model import LogisticRegression
+
+    line = LogisticRegression(C=1e6).fit(raw[:, None], done, sample_weight=stands)
+    return max(float(line.coef_[0, 0]), 1e-3), float(line.intercept_[0])
+
+
 def _trees(fit: Examples, check: Examples, number: int, seed: int) -> Trees:
     """Boosted until the people held out gain no more, then laid on a line through their outcomes."""
     import lightgbm
-    from sklearn.linear_model import LogisticRegression
 
     first = lightgbm.Dataset(fit.seen, fit.done[:, number].astype(int), weight=fit.weight)
     second = first.create_valid(check.seen, check.done[:, number].astype(int), weight=check.weight)
@@ -153,10 +229,8 @@ def _trees(fit: Examples, check: Examples, number: int, seed: int) -> Trees:
         valid_sets=[second],
         callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
     )
-    raw = booster.predict(check.seen, raw_score=True, num_iteration=booster.best_iteration)
-    line = LogisticRegression(C=1e6)
-    line.fit(np.asarray(raw)[:, None], check.done[:, number], sample_weight=check.stands)
-    return Trees(onnx_of(booster), np.array([max(float(line.coef_[0, 0]), 1e-3), line.intercept_[0]]))
+    raw = np.asarray(booster.predict(check.seen, raw_score=True, num_iteration=booster.best_iteration))
+    return Trees(onnx_of(booster), np.array(_line(raw, check.done[:, number], check.stands)))
 
 
 def onnx_of(booster: Any) -> bytes:

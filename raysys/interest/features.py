@@ -92,7 +92,7 @@ class UserView:
     heard: Floats
     """(len(SOURCES),) 1 for the sources that the combination looks at, 0 for those that only recall."""
     best: Floats
-    """(len(SOURCES),) the highest score of each source, at least a little."""
+    """(len(SOURCES),) the highest score of each source among what is not one's own, at least a little."""
     tops: tuple[Ints, ...]
     """For each source, the at most RANKED rows above 0 that are not one's own, the best last."""
     edges: tuple[Floats, ...]
@@ -146,7 +146,9 @@ def user_view(
         ),
         scores=scores,
         heard=np.array([source != "network" or network_heard for source in SOURCES], np.float64),
-        best=np.maximum(scores.max(axis=1, initial=0.0), 1e-6),
+        best=np.array(
+            [score[top[-1]] if len(top) else 1e-6 for score, top in zip(scores, tops, strict=True)]
+        ),
         tops=tops,
         edges=tuple(score[top] for score, top in zip(scores, tops, strict=True)),
         user=_user(habits, now_ms),

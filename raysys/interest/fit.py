@@ -9,7 +9,7 @@ from raysys.catalog import Catalog
 from raysys.errors import ConfigError, DataError
 from raysys.events import KINDS, Kind
 from raysys.interest.asked import Asked, places_from_end, stretch
-from raysys.interest.combine import Contest, Examples, combine, held_out
+from raysys.interest.combine import Aim, Contest, Examples, combine, held_out
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.features import Partners, UserView, features
 from raysys.interest.habits import NOBODY, Habits, habits_of
@@ -62,7 +62,9 @@ class InterestConfig:
     others: int = 40
     """Items drawn for each person from the rest of the catalog."""
     strength: float = 1.0
-    """Inverse of the ridge penalty of the logistic combination."""
+    """Inverse of the ridge penalty of the combinations that are sums."""
+    aim: Aim = "log_loss"
+    """What competing combinations are compared by."""
     sizes: RecallSizes = SIZES
     seed: int = 0
 
@@ -165,7 +167,7 @@ def fit_lessons(
             f"nobody known before did any of {config.kinds} in the last {config.horizon_days} days"
         )
     joined = Examples.joined(offered)
-    combinations, contests = combine(joined, config.kinds, config.strength, config.seed)
+    combinations, contests = combine(joined, config.kinds, config.strength, config.seed, config.aim)
     answers = combinations
     if config.asked:
         names = tuple(f"{kind} if asked" for kind in config.kinds)
@@ -174,6 +176,14 @@ def fit_lessons(
     late = _untrained(events, catalog, int(events.time_ms[-1]) + 1, config, network)
     scorer = replace(late, combinations=combinations, answers=answers)
     return Fitted(scorer, contests, held_out(joined.person, config.seed))
+
+
+def relearned(
+    scorer: InterestScorer, events: Interactions, catalog: Catalog, config: InterestConfig
+) -> InterestScorer:
+    """The same combinations over partners that know another log, of the same catalog."""
+    other = _untrained(events, catalog, int(events.time_ms[-1]) + 1, config, scorer.network)
+    return replace(other, combinations=scorer.combinations, answers=scorer.answers)
 
 
 def _untrained(
@@ -233,6 +243,7 @@ def _examples(
                     weight=weight,
                     stands=each,
                     person=np.full(len(rows), user),
+                    page=np.zeros(len(rows), np.int64),
                 )
             )
     return parts

@@ -1,12 +1,14 @@
 """Trees and logistic regression compete on people held out; the winner's odds are what happens."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from raysys.evaluation.metrics import ndcg
 from raysys.interest.combination import Logistic, Trees, load_combination
-from raysys.interest.combine import TREES, Examples, combine, onnx_of
+from raysys.interest.combine import TREES, Examples, combine, listwise, onnx_of, page_ndcg
 
 PEOPLE, EACH, WIDTH = 120, 60, 4
 
@@ -23,6 +25,7 @@ def examples(twisted: bool) -> Examples:
         weight=np.ones(len(seen)),
         stands=np.ones(len(seen)),
         person=np.repeat(np.arange(PEOPLE), EACH),
+        page=np.repeat(np.arange(PEOPLE), EACH),
     )
 
 
@@ -62,11 +65,51 @@ def test_onnx_sums_the_trees_as_lightgbm_does_and_each_row_by_itself() -> None:
 
 def test_with_few_positives_trees_do_not_compete() -> None:
     told = examples(twisted=True)
-    few = Examples(
-        seen=told.seen,
-        done=told.done & (np.arange(len(told.done)) < 300)[:, None],
-        weight=told.weight,
-        stands=told.stands,
-        person=told.person,
-    )
+    few = dataclasses.replace(told, done=told.done & (np.arange(len(told.done)) < 300)[:, None])
     assert "trees" not in combine(few, ("click",), 1.0, 0)[1][0].log_loss
+
+
+def chosen(stands: float) -> Examples:
+    """One item of each page is chosen by a softmax over the first feature; the last half stand for more."""
+    rng = np.random.default_rng(8)
+    seen = rng.normal(size=(PEOPLE * EACH, WIDTH)).astype(np.float32)
+    each = np.where(np.arange(EACH) < EACH // 2, 1.0, stands)
+    odds = np.exp(2.0 * seen[:, 0].reshape(PEOPLE, EACH)) * each
+    done = np.zeros((PEOPLE, EACH), bool)
+    for page, share in enumerate(odds / odds.sum(1, keepdims=True)):
+        done[page, rng.choice(EACH, p=share)] = True
+    number = np.repeat(np.arange(PEOPLE), EACH)
+    return Examples(
+        seen=seen,
+        done=done.reshape(-1, 1),
+        weight=np.ones(len(seen)),
+        stands=np.tile(each, PEOPLE),
+        person=number,
+        page=number,
+    )
+
+
+@pytest.mark.parametrize("stands", [1.0, 20.0])
+def test_a_listwise_sum_finds_the_weights_that_choices_were_made_by(stands: float) -> None:
+    told = chosen(stands)
+    model = listwise(told, told, 0, strength=10.0)
+    weights = model.weights[:-1] / model.scale
+    assert np.abs(weights[1:]).max() < 0.3 * weights[0]
+
+
+def test_the_order_within_pages_is_judged_as_one_by_one() -> None:
+    rng = np.random.default_rng(1)
+    page = np.sort(rng.integers(0, 30, 600))
+    scores, done = rng.normal(size=600), rng.random(600) < 0.1
+    single = [
+        ndcg(done[page == one][np.argsort(-scores[page == one])], int(done[page == one].sum()))
+        for one in np.unique(page)
+    ]
+    assert page_ndcg(scores, done, page) == pytest.approx(np.nanmean(single))
+    assert page_ndcg(scores, np.zeros(600, bool), page) == 0.0
+
+
+def test_where_the_order_counts_the_listwise_sum_competes() -> None:
+    _, (contest,) = combine(chosen(1.0), ("click",), 1.0, 0, "ndcg")
+    assert contest.winner == max(contest.ndcg, key=lambda name: contest.ndcg[name])
+    assert "listwise" in contest.ndcg
