@@ -117,7 +117,8 @@ def run_raysys(name: str, more: Sequence[str], seed: int, minutes: float) -> Row
     cores = found["settings"].get("cores", os.cpu_count() or 1)
     # Ray's workers are nobody's children: what all cores could do in the time bounds what was used
     row: Row = dict(found["test"]) | {"search_cpu_seconds": found["seconds"] * cores}
-    return row | {key: found[key] for key in ("chosen", "baselines", "settings", "seconds")}
+    kept_keys = ("chosen", "baselines", "validation", "settings", "seconds")
+    return row | found["training"] | {key: found[key] for key in kept_keys}
 
 
 def study_of_set(name: str, minutes: float) -> Study:

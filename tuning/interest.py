@@ -107,7 +107,8 @@ class Study:
         if self.learned is not train:
             late = relearned(late, self.learned, self.catalog, config)
         report = self.judged(simple, fitted, late)
-        report["settings"] |= {"simple": dict(simple.settings), "network": found}
+        report["settings"] |= {"simple": dict(simple.settings), "network": found.pop("config", {})}
+        report["training"] = found
         report["seconds"] = time.perf_counter() - began
         return report
 
@@ -119,8 +120,8 @@ class Study:
 
     def networks(
         self, inside: Interactions
-    ) -> tuple[Mapping[str, Any], NetworkSource | None, NetworkSource | None]:
-        """Settings found, networks fitted on the training log, and such that know only `inside`."""
+    ) -> tuple[dict[str, Any], NetworkSource | None, NetworkSource | None]:
+        """What was found, networks fitted on the training log, and such that know only `inside`."""
         if not self.network:
             return {}, None, None
         train, settings, items = self.split.train, self.settings, len(self.catalog)
@@ -150,12 +151,14 @@ class Study:
         )
         best = ((tuned.config, tuned.network), *tuned.others)
         outer = self._source([folder for _, folder in best])
+        read, spent = int(sum(tuned.best["curves"]["events"])), tuned.config.cpu_seconds
+        found = {"config": asdict(tuned.config), "ndcg": tuned.ndcg, "events": read, "fit_cpu_seconds": spent}
         if not self.strict:
-            return asdict(tuned.config), outer, outer
+            return found, outer, outer
         folders = [self.out / "inner" / str(number) for number in range(len(best))]
         jobs = [(inside, config, folder) for (config, _), folder in zip(best, folders, strict=True)]
         fit_side_by_side([job for job in jobs if not job[2].exists()], self.catalog, self.cores)
-        return asdict(tuned.config), outer, self._source(folders)
+        return found, outer, self._source(folders)
 
     def _source(self, folders: Sequence[Path]) -> NetworkSource:
         first, *others = (NetworkSource.of(UserEncoder.load(folder), self.catalog) for folder in folders)

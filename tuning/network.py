@@ -16,6 +16,7 @@ import torch
 from ray import tune
 from tqdm import tqdm
 
+from raysys.bundle import check_files, read_manifest
 from raysys.catalog import Catalog
 from raysys.config import read_settings, read_toml
 from raysys.errors import BundleError, ConfigError, DataError
@@ -23,6 +24,7 @@ from raysys.interest.export import export_network
 from raysys.interest.interactions import Interactions
 from raysys.interest.network import NetworkConfig
 from raysys.interest.train import REPORTS, EpochReport, fit_network
+from raysys.interest.warm import SPACE, Older, begin
 from raysys.types import DAY_MS
 from tuning.log import read_log
 from tuning.trials import Search, Trial, claim, run_search, start_ray
@@ -73,6 +75,8 @@ class Tuned:
     """NDCG@10 of that trial on the days that were held out."""
     network: Path
     """Folder of the best trial's network, exported; it has not seen the days held out."""
+    best: Mapping[str, Any]
+    """The row of the best one."""
     others: tuple[tuple[NetworkConfig, Path], ...] = ()
     """Settings and networks of the next best trials, if some were asked for."""
     table: Path
@@ -97,6 +101,7 @@ class Tuned:
             ),
             table=out / TABLE,
             trials=tuple(table["trials"]),
+            best=table["trials"][table["best"]],
         )
 
 
@@ -108,6 +113,7 @@ def tune_network(
     config: NetworkConfig | None = None,
     settings: SearchSettings | None = None,
     until_ms: int | None = None,
+    warm: Path | None = None,
 ) -> Tuned:
     """Search for the best settings on a log, all but the last `horizon_days` of it.
 
@@ -118,6 +124,8 @@ def tune_network(
         out: folder of the trials, the table and the best network.
         config: where the search starts; that of `settings` if not given.
         until_ms: what happened then or later is not looked at.
+        warm: a bundle whose network every trial of its width, heads and temperature goes on from;
+            the search starts with those.
 
     Raises:
         ConfigError: `out` holds the search of something else.
@@ -134,7 +142,7 @@ def tune_network(
             f"{len(before)} interactions before the last {settings.horizon_days} days and {len(valid)}"
             " in them; both are needed: send a longer log or lower horizon_days"
         )
-    return search_network(before, valid, catalog, out, config, settings)
+    return search_network(before, valid, catalog, out, config, settings, warm=warm)
 
 
 def search_network(
@@ -147,6 +155,7 @@ def search_network(
     *,
     keep_seen: bool = True,
     networks: int = 1,
+    warm: Path | None = None,
 ) -> Tuned:
     """Search for the settings that, learned from `before`, best tell what users do in `valid`.
 
