@@ -69,8 +69,31 @@ class Trees:
         np.save(folder / f"{name}.line.npy", self.line, allow_pickle=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Average:
+    """Several combinations whose log odds are averaged: steadier where answers are few."""
+
+    parts: tuple[Combination, ...]
+
+    def log_odds(self, seen: Floats) -> Floats:
+        """Raises what its parts raise."""
+        total = np.zeros(len(seen))
+        for part in self.parts:
+            total += part.log_odds(seen)
+        return total / len(self.parts)
+
+    def save(self, folder: Path, name: str) -> None:
+        (folder / f"{name}.average").write_text(str(len(self.parts)))
+        for number, part in enumerate(self.parts):
+            part.save(folder, f"{name}.{number}")
+
+
 def load_combination(folder: Path, name: str) -> Combination:
     """What `save` wrote under `name`, whichever it was."""
+    if (path := folder / f"{name}.average").exists():
+        return Average(
+            tuple(load_combination(folder, f"{name}.{part}") for part in range(int(path.read_text())))
+        )
     if (path := folder / f"{name}.trees.onnx").exists():
         return Trees(path.read_bytes(), np.load(folder / f"{name}.line.npy", allow_pickle=False))
     if not (path := folder / f"{name}.logistic.npy").exists():

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from raysys.evaluation.metrics import log_loss
-from raysys.interest.combination import Combination, Logistic, Trees
+from raysys.interest.combination import Average, Combination, Logistic, Trees
 from raysys.types import Bools, Floats, Ints
 
 HELD_OUT = 0.2
@@ -103,7 +103,7 @@ def held_out(person: Ints, seed: int) -> Ints:
 def _winner(
     fit: Examples, check: Examples, number: int, kind: str, strength: float, seed: int, aim: Aim
 ) -> tuple[Combination, Contest]:
-    """The better of the two, and how they compared."""
+    """The best of them, and how they compared."""
     done, asked = fit.done[:, number], check.done[:, number]
     able = bool(done.any() and asked.any())
     found: dict[str, Combination] = {}
@@ -113,6 +113,8 @@ def _winner(
         found["logistic"] = _logistic(fit, done, strength)
     if done.sum() >= TREES_NEED and able:
         found["trees"] = _trees(fit, check, number, seed)
+        if aim == "ndcg":
+            found["both"] = Average((found["listwise"], found["trees"]))
     odds = {name: model.log_odds(check.seen) for name, model in found.items()}
     losses = {name: _loss(values, asked, check.stands) for name, values in odds.items()}
     ndcg = {name: page_ndcg(values, asked, check.page) for name, values in odds.items()}

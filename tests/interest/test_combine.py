@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from raysys.evaluation.metrics import ndcg
-from raysys.interest.combination import Logistic, Trees, load_combination
+from raysys.interest.combination import Average, Logistic, Trees, load_combination
 from raysys.interest.combine import TREES, Examples, combine, listwise, onnx_of, page_ndcg
 
 PEOPLE, EACH, WIDTH = 120, 60, 4
@@ -110,6 +110,19 @@ def test_the_order_within_pages_is_judged_as_one_by_one() -> None:
 
 
 def test_where_the_order_counts_the_listwise_sum_competes() -> None:
-    _, (contest,) = combine(chosen(1.0), ("click",), 1.0, 0, "ndcg")
+    _, (contest,) = combine(examples(twisted=True), ("click",), 1.0, 0, "ndcg")
     assert contest.winner == max(contest.ndcg, key=lambda name: contest.ndcg[name])
-    assert "listwise" in contest.ndcg
+    assert set(contest.ndcg) == {"listwise", "trees", "both"}
+
+
+def test_an_average_is_that_of_log_odds_and_survives_saving(tmp_path: Path) -> None:
+    told = examples(twisted=True)
+    parts = tuple(
+        Logistic(center=np.zeros(WIDTH), scale=np.ones(WIDTH), weights=np.append(np.full(WIDTH, weight), 1.0))
+        for weight in (1.0, 3.0)
+    )
+    average = Average(parts)
+    np.testing.assert_allclose(average.log_odds(told.seen), 2.0 * told.seen.sum(1) + 1.0, rtol=1e-5)
+    average.save(tmp_path, "click")
+    again = load_combination(tmp_path, "click").log_odds(told.seen)
+    np.testing.assert_array_equal(again, average.log_odds(told.seen))
