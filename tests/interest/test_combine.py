@@ -122,7 +122,7 @@ def test_an_average_is_that_of_log_odds_and_survives_saving(tmp_path: Path) -> N
         for weight in (1.0, 3.0)
     )
     average = Average(parts)
-    np.testing.assert_allclose(average.log_odds(told.seen), 2.0 * told.seen.sum(1) + 1.0, rtol=1e-5)
+    np.testing.assert_allclose(average.log_odds(told.seen), 2.0 * told.seen.sum(1) + 1.0, atol=1e-5)
     average.save(tmp_path, "click")
     again = load_combination(tmp_path, "click").log_odds(told.seen)
     np.testing.assert_array_equal(again, average.log_odds(told.seen))
