@@ -17,6 +17,8 @@ from tuning.ranked import Scores, ranked
 
 SAMPLE = 2000
 """People of the validation on whom settings are compared."""
+EVENTS = 1_000_000
+"""Interactions that are enough to compare settings on."""
 FOREVER = 36_500.0
 """Half-life in days of what is not forgotten."""
 NAMES = ("popularity", "own frequency", "item-kNN", "user-kNN", "co-visitation")
@@ -136,9 +138,7 @@ class Tuned:
 
 def tune_baselines(learned: Interactions, valid: Asked, items: int) -> Tuned:
     """Try the settings of every simple system on people of the validation."""
-    keep = np.zeros(len(valid), np.bool_)
-    keep[np.random.default_rng(0).permutation(len(valid))[:SAMPLE]] = True
-    some, log = valid.of(keep), Log(events=learned, items=items)
+    some, log = sampled(valid, SAMPLE), Log(events=_enough(learned), items=items)
 
     def ndcg(system: System) -> float:
         found = ranked(system(log), some)
@@ -158,6 +158,22 @@ def tune_baselines(learned: Interactions, valid: Asked, items: int) -> Tuned:
         ndcg={name: best[name][0] for name in NAMES},
         following=following,
     )
+
+
+def sampled(asked: Asked, most: int) -> Asked:
+    """At most so many of the people asked, drawn at random but always the same ones."""
+    keep = np.zeros(len(asked), np.bool_)
+    keep[np.random.default_rng(0).permutation(len(asked))[:most]] = True
+    return asked.of(keep)
+
+
+def _enough(events: Interactions) -> Interactions:
+    """What settings are compared on: about EVENTS of a longer log, all of some users."""
+    if len(events) <= EVENTS:
+        return events
+    users = np.unique(events.user)
+    kept = np.random.default_rng(0).permutation(users)[: max(len(users) * EVENTS // len(events), 1)]
+    return events.where(np.isin(events.user, kept))
 
 
 def _tries() -> Iterator[tuple[str, Mapping[str, object], System]]:

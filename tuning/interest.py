@@ -29,7 +29,7 @@ from raysys.interest.network import NetworkConfig
 from raysys.interest.recall import RecallSizes
 from raysys.interest.scorer import InterestScorer
 from raysys.interest.source import NetworkSource
-from tuning.baselines import Log, Tuned, tune_baselines
+from tuning.baselines import Log, Tuned, sampled, tune_baselines
 from tuning.events import (
     LEAVE_ONE_OUT,
     NO_TARGET,
@@ -44,6 +44,8 @@ from tuning.ranked import ranked, ranked_side_by_side
 
 SETTINGS = Path(__file__).with_name("settings.toml")
 MODEL = "raysys"
+ENOUGH = 5000
+"""People of the validation that are enough to choose a system by."""
 MANY = 4000
 """People from whom on it pays to ask them in several processes."""
 
@@ -201,6 +203,7 @@ class Study:
         valid, test = self.split.valid, self.split.test
         # people whose answers the combination did not learn from
         fresh = valid if self.strict else valid.of(np.isin(valid.user, fitted.held))
+        fresh = sampled(fresh, ENOUGH)
         validation, tested = {}, {}
         for events, asked, scorer, found in (
             (self.split.train, fresh, fitted.scorer, validation),

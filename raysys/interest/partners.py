@@ -115,12 +115,13 @@ def co_visits(events: Interactions, items: int, how: Following) -> Rows:
 
     order = np.lexsort((events.time_ms, events.user))
     user, row = events.user[order], events.row[order]
-    pairs = [np.zeros((3, 0))]
-    for step in range(1, how.gap + 1):
+    followed = sparse.csr_matrix((items, items), dtype=np.float32)
+    for step in range(1, how.gap + 1):  # one after the other: all pairs of a long log need not fit in memory
         same = (user[step:] == user[:-step]) & (row[step:] != row[:-step])
-        pairs.append(np.stack([row[:-step][same], row[step:][same], np.full(int(same.sum()), 1.0 / step)]))
-    before, after, weight = np.concatenate(pairs, axis=1)
-    followed = sparse.csr_matrix((weight.astype(np.float32), (before, after)), (items, items))
+        weight = np.full(int(same.sum()), 1.0 / step, np.float32)
+        followed = followed + sparse.csr_matrix(
+            (weight, (row[:-step][same], row[step:][same])), (items, items)
+        )
     if how.reverse:
         followed = (followed + how.reverse * followed.T).tocsr()
     popularity = np.bincount(row, minlength=items)
