@@ -162,12 +162,18 @@ def search_network(
     Args:
         keep_seen: whether an item of a user's history may be an answer.
         networks: of so many of the best trials the network is kept.
+        warm: as of `tune_network`.
 
     Raises:
         ConfigError: `out` holds the search of something else.
         DataError: no trial came to an end.
     """
-    asked = {"network": asdict(config), "space": settings.space, "trials": settings.trials}
+    older = None if warm is None else older_of(warm)
+    if older is not None:
+        config = replace(config, **{name: getattr(older.config, name) for name in SPACE})
+    asked: dict[str, Any] = {"network": asdict(config), "space": settings.space, "trials": settings.trials}
+    if warm is not None:
+        asked["warm"] = read_manifest(warm)["id"]
     columns = [part for log in (before, valid) for part in (log.user, log.row, log.kind, log.time_ms)]
     claim(
         out, [json.dumps([asked, catalog.item_ids], sort_keys=True).encode(), *columns, catalog.text_vectors]
@@ -186,9 +192,8 @@ def search_network(
     )
     start_ray(settings.cpus or os.cpu_count() or 1)
     resources = {"cpu": 1.0, "gpu": 1.0 if torch.cuda.is_available() else 0.0}
-    job = tune.with_parameters(
-        trial, base=config, before=before, valid=valid, catalog=catalog, keep_seen=keep_seen
-    )
+    log = {"before": before, "valid": valid, "catalog": catalog}
+    job = tune.with_parameters(trial, base=config, **log, older=older, keep_seen=keep_seen)
     trials = run_search(job, search, out / "trials", resources=resources)
     return _finish(trials, before, valid, catalog, config, out, networks)
 
@@ -200,11 +205,14 @@ def trial(
     before: Interactions,
     valid: Interactions,
     catalog: Catalog,
+    older: Older | None,
     keep_seen: bool,
 ) -> None:
     """One Tune trial: build, fit, report, and keep what is needed to go on."""
     torch.set_num_threads(1)
     training = fit_network(before, catalog, replace(base, **sample), valid, keep_seen=keep_seen)
+    if older is not None and older.fits(training.config):
+        begin(training.model, older, catalog)
     checkpoint = tune.get_checkpoint()
     if checkpoint is not None:
         with checkpoint.as_directory() as folder:
@@ -215,9 +223,30 @@ def trial(
             tune.report(asdict(report), checkpoint=tune.Checkpoint.from_directory(folder))
 
 
-def fit_and_export(events: Interactions, catalog: Catalog, config: NetworkConfig, out: Path) -> Path:
-    """Fit on the whole log, with a progress bar, and write what a replica loads to the new folder `out`."""
+def older_of(bundle: Path) -> Older:
+    """The network of a bundle, as one to go on from.
+
+    Raises:
+        BundleError: the bundle is damaged, or has no network.
+    """
+    check_files(bundle, read_manifest(bundle))
+    return Older.load(bundle / "interest" / "network", Catalog.load(bundle / "catalog").item_ids)
+
+
+def fit_and_export(
+    events: Interactions, catalog: Catalog, config: NetworkConfig, out: Path, warm: Path | None = None
+) -> Path:
+    """Fit on the whole log, with a progress bar, and write what a replica loads to the new folder `out`.
+
+    Args:
+        warm: a bundle whose network this one goes on from.
+
+    Raises:
+        ConfigError: that network has another width, other heads or another temperature.
+    """
     training = fit_network(events, catalog, config)
+    if warm is not None:
+        begin(training.model, older_of(warm), catalog)
     bar = tqdm(training, total=config.epochs, desc="fitting the network", unit="epoch")
     for report in bar:
         bar.set_postfix_str(f"loss {report.loss:.3f}")
@@ -301,11 +330,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--trials", type=int)
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--until-ms", type=int, help="look at nothing from then on")
+    parser.add_argument("--warm", type=Path, help="a bundle whose network is gone on from")
     options = parser.parse_args(arguments)
     given = {name: value for name in ("trials", "minutes") if (value := getattr(options, name))}
     settings = replace(SearchSettings.read(options.settings), **given)
     events, catalog = read_log(options.data, options.encoder)
-    tuned = tune_network(events, catalog, options.out, settings=settings, until_ms=options.until_ms)
+    tuned = tune_network(
+        events, catalog, options.out, settings=settings, until_ms=options.until_ms, warm=options.warm
+    )
     for number, one in enumerate(tuned.trials):
         curve = one["curves"].get(METRIC, [])
         print(f"trial {number}: {max(curve, default=0.0):.4f} in {len(curve)} epochs {one['settings']}")

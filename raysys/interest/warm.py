@@ -76,6 +76,10 @@ class Older:
             known=encoder.known,
         )
 
+    def fits(self, config: NetworkConfig) -> bool:
+        """Whether a network of this config can go on from this one."""
+        return all(getattr(config, name) == getattr(self.config, name) for name in SPACE)
+
     def vectors(self, content: Content, *, text_only: bool) -> Floats:
         """Vectors (n, D) of items by their content; by their text alone in a shop with other categories."""
         nothing = np.zeros_like
@@ -120,6 +124,7 @@ def begin(model: InterestNetwork, older: Older, catalog: Catalog, *, transfer: b
     _copy_tower(model, older)
     seen = model.known.cpu().numpy() > 0
     rows, theirs = _shared(older, catalog, nothing=transfer)
+    anchors: Ints
     own = model.identity.weight.detach().cpu().numpy()
     if transfer:
         anchors = np.flatnonzero(seen & np.asarray(catalog.text_vectors).any(1))
