@@ -40,7 +40,9 @@ from tuning.events import (
     split_log,
 )
 from tuning.network import SearchSettings, fit_side_by_side, search_network
+from tuning.network import Tuned as Found
 from tuning.ranked import ranked, ranked_side_by_side
+from tuning.study_report import tell
 
 SETTINGS = Path(__file__).with_name("settings.toml")
 MODEL = "raysys"
@@ -165,6 +167,10 @@ class Study:
     def _source(self, folders: Sequence[Path]) -> NetworkSource:
         first, *others = (NetworkSource.of(UserEncoder.load(folder), self.catalog) for folder in folders)
         return replace(first, beside=tuple(others))
+
+    def trials(self) -> Sequence[Mapping[str, Any]]:
+        """How the trials of the network's search went."""
+        return Found.load(self.out / "search").trials if self.network else ()
 
     def interest(self, simple: Tuned) -> InterestConfig:
         """How the interest model is fitted on top of the networks."""
@@ -301,6 +307,7 @@ def main(arguments: list[str] | None = None) -> None:
     partial = options.out / "metrics.json.part"
     partial.write_text(json.dumps(report, indent=1, default=str))
     partial.replace(options.out / "metrics.json")
+    tell(report, study.trials(), options.out / "report.html")
     for name, value in {f"{report['chosen']} (chosen)": report["test"], **report["baselines"]}.items():
         ndcg, error, hit = (value[key] for key in ("ndcg@10", "ndcg@10_se", "hr@10"))
         print(f"{name:>24}  NDCG@10 {ndcg:.4f} ± {error:.4f}  HR@10 {hit:.4f}")

@@ -60,6 +60,9 @@ def test_what_follows_for_certain_is_found(files: Path, tmp_path: Path, ray_here
     assert found["asked"] == {"validation": USERS // 5, "test": USERS}
     assert found["settings"]["network"]["dropout"] in (0.1, 0.2, 0.5)
     assert found["seconds"] > 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "The network" in page
+    assert page.count("data:image/png") == 3
 
 
 def test_a_strict_run_learns_nothing_from_the_validation(files: Path, tmp_path: Path) -> None:
