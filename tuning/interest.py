@@ -133,6 +133,7 @@ class Study:
         trials = settings.fewest + settings.networks * self.strict
         seconds = 60.0 * self.minutes * self.cores * settings.learning
         start = start_of(train, items, seconds / trials, self.seed)
+        start = replace(start, ahead=1 + self.unseen, answers=1 + self.unseen)
         assert start.cpu_seconds is not None
         again = start.cpu_seconds * settings.networks * self.strict
         search = SearchSettings(

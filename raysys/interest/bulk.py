@@ -17,7 +17,7 @@ PLACES = 1 << 15
 
 
 def user_vectors(
-    model: InterestNetwork, events: Interactions, users: Ints, now_ms: Ints, *, ahead: int = 1
+    model: InterestNetwork, events: Interactions, users: Ints, now_ms: Ints, *, ahead: int | None = None
 ) -> Floats:
     """Vectors (n, D) float32 of users after all their events, as of a moment; zero without a history.
 
@@ -25,7 +25,7 @@ def user_vectors(
         events: those of unknown items, row -1, are passed over.
         users: (n,) codes.
         now_ms: (n,) the moment of asking of each user.
-        ahead: whether they look for the next item or for one after it.
+        ahead: whether they look for the next item or for one after it; as the config says if not given.
     """
     sequences = Sequences.of(events.where(events.row >= 0))
     model.eval()
@@ -34,7 +34,13 @@ def user_vectors(
 
 
 def read(
-    model: InterestNetwork, sequences: Sequences, users: Ints, now_ms: Ints, table: Tensor, *, ahead: int = 1
+    model: InterestNetwork,
+    sequences: Sequences,
+    users: Ints,
+    now_ms: Ints,
+    table: Tensor,
+    *,
+    ahead: int | None = None,
 ) -> Floats:
     """As `user_vectors`, of a model in evaluation mode with item vectors `table` (I, D)."""
     codes = sequences.users()

@@ -52,6 +52,8 @@ class NetworkConfig:
     """Share of the loss that asks for all items of the next day; the rest asks for the next item."""
     ahead: int = 1
     """Up to how many items ahead is predicted, each with a projection of its own."""
+    answers: int = 1
+    """The item so far ahead is what the fitted network is asked for: 2 where the log lags by one."""
     loss: Literal["softmax", "gbce"] = "softmax"
     full_softmax: int = 5_000
     """Up to so many items the softmax is over all of them, above it over a sample."""
@@ -85,6 +87,8 @@ class NetworkConfig:
                 raise ConfigError(f"{name} is {value}, must be above 0 or None")
         if self.weight_decay < 0:
             raise ConfigError(f"weight_decay is {self.weight_decay}, must be at least 0")
+        if not 1 <= self.answers <= self.ahead:
+            raise ConfigError(f"answers is {self.answers}, must be from 1 to ahead ({self.ahead})")
         if not self.targets or set(self.targets) - set(KINDS):
             raise ConfigError(f"targets are {self.targets}, must be some of {KINDS}")
 
@@ -146,9 +150,9 @@ class InterestNetwork(nn.Module):
             vectors[torch.from_numpy(rows).to(vectors.device)] = found
         return vectors
 
-    def last_vectors(self, vectors: Tensor, kinds: Tensor, gaps: Tensor, ahead: int = 1) -> Tensor:
+    def last_vectors(self, vectors: Tensor, kinds: Tensor, gaps: Tensor, ahead: int | None = None) -> Tensor:
         """User vectors (B, D) after histories (B, L) of item vectors (B, L, D), all of one length."""
-        return self.project(self.user.last(vectors, kinds, gaps), ahead)
+        return self.project(self.user.last(vectors, kinds, gaps), ahead or self.config.answers)
 
     def project(self, found: Tensor, ahead: int = 1) -> Tensor:
         """User vectors (n, D) of what the user tower found (n, D), for an item so far ahead."""

@@ -359,6 +359,13 @@ def test_a_network_may_look_two_items_ahead() -> None:
     for ahead in (1, 2):
         found = user_vectors(training.model, log(deeds), users, now_ms, ahead=ahead) @ table.T
         assert (found.argmax(1) == (users + 13 + ahead) % 12).mean() > 0.9
+    training.model.config = dataclasses.replace(config, answers=2)  # as where the log lags by one
+    np.testing.assert_array_equal(
+        user_vectors(training.model, log(deeds), users, now_ms),
+        user_vectors(training.model, log(deeds), users, now_ms, ahead=2),
+    )
+    with pytest.raises(ConfigError, match="answers is 3"):
+        dataclasses.replace(config, answers=3)
 
 
 def test_a_budget_of_cpu_time_bounds_the_run() -> None:
