@@ -213,7 +213,7 @@ class Study:
         fresh = sampled(fresh, ENOUGH)
         validation, tested = {}, {}
         for events, asked, scorer, found in (
-            (self.split.train, fresh, fitted.scorer, validation),
+            (self.split.train, fresh, fitted.fresh, validation),
             (self.learned, test, late, tested),
         ):
             log = Log(events=events, items=len(self.catalog))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -83,14 +83,25 @@ Aim = Literal["log_loss", "ndcg"]
 """What the competitors are compared by: how true the probabilities are, or how good the order is."""
 
 
+class Combined(NamedTuple):
+    """What competed, one for each kind."""
+
+    used: tuple[Combination, ...]
+    """The winners, fitted on everybody."""
+    contests: tuple[Contest, ...]
+    fresh: tuple[Combination, ...]
+    """The winners as they were compared: they know nothing of the people held out."""
+
+
 def combine(
     examples: Examples, kinds: tuple[str, ...], strength: float, seed: int, aim: Aim = "log_loss"
-) -> tuple[tuple[Combination, ...], tuple[Contest, ...]]:
+) -> Combined:
     """A combination for each kind: whichever does better for people it has not seen."""
     outside = np.isin(examples.person, held_out(examples.person, seed))
     fit, check = examples.of(~outside), examples.of(outside)
-    pairs = [_winner(fit, check, number, kind, strength, seed, aim) for number, kind in enumerate(kinds)]
-    return tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
+    found = [_winner(fit, check, number, kind, strength, seed, aim) for number, kind in enumerate(kinds)]
+    used, fresh, contests = zip(*found, strict=True)
+    return Combined(used, contests, fresh)
 
 
 def held_out(person: Ints, seed: int) -> Ints:
@@ -102,8 +113,8 @@ def held_out(person: Ints, seed: int) -> Ints:
 
 def _winner(
     fit: Examples, check: Examples, number: int, kind: str, strength: float, seed: int, aim: Aim
-) -> tuple[Combination, Contest]:
-    """The best of them, and how they compared."""
+) -> tuple[Combination, Combination, Contest]:
+    """The best of them, fitted on everybody and as it was compared, and how they compared."""
     done, asked = fit.done[:, number], check.done[:, number]
     able = bool(done.any() and asked.any())
     found: dict[str, Combination] = {}
@@ -111,10 +122,13 @@ def _winner(
         found["listwise"] = listwise(fit, check, number, strength)
     else:
         found["logistic"] = _logistic(fit, done, strength)
+    used = dict(found)
     if done.sum() >= TREES_NEED and able:
-        found["trees"] = _trees(fit, check, number, seed)
+        found["trees"], used["trees"] = _trees(fit, check, number, seed)
         if aim == "ndcg":
-            found["both"] = Average((found["listwise"], found["trees"]))
+            found["both"], used["both"] = (
+                Average((models["listwise"], models["trees"])) for models in (found, used)
+            )
     odds = {name: model.log_odds(check.seen) for name, model in found.items()}
     losses = {name: _loss(values, asked, check.stands) for name, values in odds.items()}
     ndcg = {name: page_ndcg(values, asked, check.page) for name, values in odds.items()}
@@ -124,7 +138,7 @@ def _winner(
         winner = min(losses, key=lambda name: losses[name])
     rate = np.average(done, weights=fit.stands)
     losses["constant"] = _loss(np.full(len(asked), _log_odds(float(rate))), asked, check.stands)
-    return found[winner], Contest(kind=kind, log_loss=losses, ndcg=ndcg, winner=winner)
+    return used[winner], found[winner], Contest(kind=kind, log_loss=losses, ndcg=ndcg, winner=winner)
 
 
 def page_ndcg(scores: Floats, done: Bools, page: Ints, length: int = 10) -> float:
@@ -218,21 +232,29 @@ def _line(raw: Floats, done: Bools, stands: Floats) -> tuple[float, float]:
     return max(float(line.coef_[0, 0]), 1e-3), float(line.intercept_[0])
 
 
-def _trees(fit: Examples, check: Examples, number: int, seed: int) -> Trees:
-    """Boosted until the people held out gain no more, then laid on a line through their outcomes."""
+def _trees(fit: Examples, check: Examples, number: int, seed: int) -> tuple[Trees, Trees]:
+    """Boosted until the people held out gain no more, then laid on a line through their outcomes.
+
+    Returns:
+        What has not seen the people held out, to be compared; and what learned from them too, in
+        as many rounds, to be used.
+    """
     import lightgbm
 
-    first = lightgbm.Dataset(fit.seen, fit.done[:, number].astype(int), weight=fit.weight)
+    def data(examples: Examples) -> Any:
+        done = examples.done[:, number].astype(int)
+        return lightgbm.Dataset(examples.seen, done, weight=examples.weight, free_raw_data=False)
+
+    settings = TREES | {"seed": seed}
+    stop = lightgbm.early_stopping(PATIENCE, verbose=False)
+    first = data(fit)
     second = first.create_valid(check.seen, check.done[:, number].astype(int), weight=check.weight)
-    booster = lightgbm.train(
-        TREES | {"seed": seed},
-        first,
-        ROUNDS,
-        valid_sets=[second],
-        callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
-    )
-    raw = np.asarray(booster.predict(check.seen, raw_score=True, num_iteration=booster.best_iteration))
-    return Trees(onnx_of(booster), np.array(_line(raw, check.done[:, number], check.stands)))
+    booster = lightgbm.train(settings, first, ROUNDS, valid_sets=[second], callbacks=[stop])
+    rounds = booster.best_iteration or ROUNDS
+    raw = np.asarray(booster.predict(check.seen, raw_score=True, num_iteration=rounds))
+    line = np.array(_line(raw, check.done[:, number], check.stands))
+    whole = lightgbm.train(settings, data(Examples.joined([fit, check])), rounds)
+    return Trees(onnx_of(booster), line), Trees(onnx_of(whole), line)
 
 
 def onnx_of(booster: Any) -> bytes:

@@ -84,6 +84,8 @@ class Fitted:
     contests: tuple[Contest, ...]
     held: Ints
     """User codes of those on whom they were compared."""
+    fresh: InterestScorer
+    """The same with combinations that know nothing of those."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,15 +169,16 @@ def fit_lessons(
             f"nobody known before did any of {config.kinds} in the last {config.horizon_days} days"
         )
     joined = Examples.joined(offered)
-    combinations, contests = combine(joined, config.kinds, config.strength, config.seed, config.aim)
+    combinations, contests, fresh = combine(joined, config.kinds, config.strength, config.seed, config.aim)
     answers = combinations
     if config.asked:
         names = tuple(f"{kind} if asked" for kind in config.kinds)
-        answers, more = combine(Examples.joined(asked), names, config.strength, config.seed)
+        answers, more, _ = combine(Examples.joined(asked), names, config.strength, config.seed)
         contests = (*contests, *more)
     late = _untrained(events, catalog, int(events.time_ms[-1]) + 1, config, network)
     scorer = replace(late, combinations=combinations, answers=answers)
-    return Fitted(scorer, contests, held_out(joined.person, config.seed))
+    held = held_out(joined.person, config.seed)
+    return Fitted(scorer, contests, held, replace(scorer, combinations=fresh, answers=fresh))
 
 
 def relearned(

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raysys.evaluation.metrics import ndcg
-from raysys.interest.combination import Average, Logistic, Trees, load_combination
-from raysys.interest.combine import TREES, Examples, combine, listwise, onnx_of, page_ndcg
+from raysys.evaluation.metrics import log_loss, ndcg
+from raysys.interest.combination import Average, Combination, Logistic, Trees, load_combination
+from raysys.interest.combine import TREES, Examples, combine, held_out, listwise, onnx_of, page_ndcg
 
 PEOPLE, EACH, WIDTH = 120, 60, 4
 
@@ -31,15 +31,28 @@ def examples(twisted: bool) -> Examples:
 
 @pytest.mark.parametrize(("twisted", "winner"), [(True, "trees"), (False, "logistic")])
 def test_the_better_one_for_people_held_out_wins(twisted: bool, winner: str) -> None:
-    (model,), (contest,) = combine(examples(twisted), ("click",), 1.0, 0)
+    (model,), (contest,), _ = combine(examples(twisted), ("click",), 1.0, 0)
     assert contest.winner == winner
     assert isinstance(model, Trees if twisted else Logistic)
     assert contest.log_loss[winner] < contest.log_loss["constant"]
 
 
+def test_the_trees_that_are_used_learned_from_everybody_in_as_many_rounds() -> None:
+    told = examples(twisted=True)
+    (used,), (contest,), (fresh,) = combine(told, ("click",), 1.0, 0)
+    outside = np.isin(told.person, held_out(told.person, 0))
+    done = told.done[outside, 0]
+
+    def loss(model: Combination) -> float:
+        return log_loss(1 / (1 + np.exp(-model.log_odds(told.seen[outside]))), done, told.stands[outside])
+
+    assert loss(fresh) == pytest.approx(contest.log_loss["trees"])
+    assert loss(used) < loss(fresh)
+
+
 def test_the_odds_of_the_trees_are_what_happens_and_survive_saving(tmp_path: Path) -> None:
     told = examples(twisted=True)
-    (model,), _ = combine(told, ("click",), 1.0, 0)
+    (model,), *_ = combine(told, ("click",), 1.0, 0)
     odds = model.log_odds(told.seen)
     prob = 1 / (1 + np.exp(-odds))
     for low, high in ((0.0, 0.2), (0.2, 0.5), (0.5, 1.0)):
@@ -110,7 +123,7 @@ def test_the_order_within_pages_is_judged_as_one_by_one() -> None:
 
 
 def test_where_the_order_counts_the_listwise_sum_competes() -> None:
-    _, (contest,) = combine(examples(twisted=True), ("click",), 1.0, 0, "ndcg")
+    _, (contest,), _ = combine(examples(twisted=True), ("click",), 1.0, 0, "ndcg")
     assert contest.winner == max(contest.ndcg, key=lambda name: contest.ndcg[name])
     assert set(contest.ndcg) == {"listwise", "trees", "both"}
 
