@@ -106,7 +106,13 @@ def _before(chunks: Chunks, time_ms: int) -> Chunks:
 
 
 def fit_parallel(
-    read: Read, config: NetworkConfig, out: Path, *, workers: int, cpus: float = 1.0
+    read: Read,
+    config: NetworkConfig,
+    out: Path,
+    *,
+    workers: int,
+    cpus: float = 1.0,
+    patience_s: int = 600,
 ) -> list[EpochReport]:
     """Fit one network with `workers` of them, and export it to `out`/network.
 
@@ -117,6 +123,8 @@ def fit_parallel(
     Args:
         read: what to learn from.
         cpus: cores of a worker, as Ray counts them.
+        patience_s: after so long a wait for the others a worker fails, and all begin again at the
+            last checkpoint.
 
     Returns:
         The reports of all epochs.
@@ -126,7 +134,7 @@ def fit_parallel(
     trainer = TorchTrainer(
         _work,
         train_loop_config={"read": read, "config": config, "out": out},
-        torch_config=TorchConfig(backend="nccl" if gpus else "gloo"),
+        torch_config=TorchConfig(backend="nccl" if gpus else "gloo", timeout_s=patience_s),
         scaling_config=train.ScalingConfig(
             num_workers=workers,
             use_gpu=gpus,

@@ -70,7 +70,7 @@ def test_two_workers_learn_what_one_learns_even_if_one_of_them_fails(tmp_path: P
     whole = lesson()
     alone = fit_network(whole.events, whole.catalog, CONFIG, whole.valid, device="cpu")
     expected = list(alone)
-    reports = fit_parallel(Breaking(tmp_path), CONFIG, tmp_path / "out", workers=2, cpus=0.5)
+    reports = fit_parallel(Breaking(tmp_path), CONFIG, tmp_path / "out", workers=2, cpus=0.5, patience_s=60)
     # a pass for the counts, twice, and the first epoch, once: it was not repeated after the failure
     assert (tmp_path / "read").read_text().split().count("0") == 2 * 3
     assert (tmp_path / "broke").exists()
