@@ -1,0 +1,257 @@
+"""A study of a log: the best next-item model that some minutes can find, beside every simple system.
+
+Simple systems and the network's settings are tuned on the validation, the combination of them all
+learns from the validation's answers (strict: from answers inside the training log), and the test
+is asked once, at the end.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raysys.catalog import Catalog
+from raysys.config import read_settings, read_toml
+from raysys.events import KINDS, Kind
+from raysys.interest.asked import Asked, Split, last_one, places_from_end
+from raysys.interest.defaults import network_config
+from raysys.interest.encoder import UserEncoder
+from raysys.interest.fit import Fitted, InterestConfig, Lesson, fit_lessons, relearned
+from raysys.interest.interactions import Interactions, popularity
+from raysys.interest.network import NetworkConfig
+from raysys.interest.recall import RecallSizes
+from raysys.interest.scorer import InterestScorer
+from raysys.interest.source import NetworkSource
+from tuning.baselines import Log, Tuned, sampled, tune_baselines
+from tuning.events import NO_TARGET
+from tuning.network import SearchSettings, fit_side_by_side, search_network
+from tuning.network import Tuned as Found
+from tuning.ranked import ranked, ranked_side_by_side
+
+SETTINGS = Path(__file__).with_name("settings.toml")
+MODEL = "raysys"
+ENOUGH = 5000
+"""People of the validation that are enough to choose a system by."""
+MANY = 4000
+"""People from whom on it pays to ask them in several processes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudySettings:
+    """The table [next_item]: how the minutes are spent."""
+
+    learning: float = 0.6
+    """Share of the minutes in which networks are fitted."""
+    trials: int = 8
+    """Networks that are fitted, at most, each with settings of its own."""
+    fewest: int = 4
+    """As many at least, if that leaves each of them less time than it would want."""
+    networks: int = 2
+    """Of the best ones, averaged."""
+    recalled: int = 60
+    """Items that each source proposes for a person."""
+    learned: int = 60
+    """Items of those that the combination learns from, for each person."""
+    space: Mapping[str, Any] = field(default_factory=dict)
+    """What is searched: fields of `NetworkConfig`."""
+    also: Mapping[str, Any] = field(default_factory=dict)
+    """What differs in the second trial from the first, which is what rules say."""
+
+    @classmethod
+    def read(cls, path: Path = SETTINGS) -> "StudySettings":
+        return read_settings(cls, read_toml(path).get("next_item", {}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """A log, what is asked of it, and how much time there is."""
+
+    split: Split
+    learned: Interactions
+    """What the parts that are cheap to fit again know when the test is asked."""
+    catalog: Catalog
+    minutes: float
+    out: Path
+    settings: StudySettings
+    strict: bool = False
+    """Whether the combination learns from answers inside the training log, not from the validation's."""
+    network: bool = True
+    content: bool = True
+    unseen: int = 0
+    """Interactions between what is known of somebody and what is asked for."""
+    seed: int = 0
+    cores: int = field(default_factory=lambda: os.cpu_count() or 1)
+
+    def run(self) -> dict[str, Any]:
+        """Find the best system, and ask it and every simple one the test."""
+        began = time.perf_counter()
+        train, valid = self.split.train, self.split.valid
+        simple = tune_baselines(train, valid, len(self.catalog))
+        asked = self.inner() if self.strict else valid
+        found, outer, inner = self.networks(asked.before)
+        config = self.interest(simple)
+        fitted = self.fitted(asked, config, outer, inner)
+        late = fitted.scorer
+        if self.learned is not train:
+            late = relearned(late, self.learned, self.catalog, config)
+        report = self.judged(simple, fitted, late)
+        report["settings"] |= {"simple": dict(simple.settings), "network": found.pop("config", {})}
+        report["training"] = found
+        report["seconds"] = time.perf_counter() - began
+        return report
+
+    def inner(self) -> Asked:
+        """The last interaction of the training log of everybody who has one to spare."""
+        train = self.split.train
+        able = train.user[places_from_end(train) == 1 + self.unseen]
+        return last_one(train, np.unique(able), new_only=self.split.test.new_only, unseen=self.unseen)
+
+    def networks(
+        self, inside: Interactions
+    ) -> tuple[dict[str, Any], NetworkSource | None, NetworkSource | None]:
+        """What was found, networks fitted on the training log, and such that know only `inside`."""
+        if not self.network:
+            return {}, None, None
+        train, settings, items = self.split.train, self.settings, len(self.catalog)
+        # a strict run fits the networks that are kept a second time, on what is inside
+        trials = settings.fewest + settings.networks * self.strict
+        seconds = 60.0 * self.minutes * self.cores * settings.learning
+        start = start_of(train, items, seconds / trials, self.seed)
+        start = replace(start, ahead=1 + self.unseen, answers=1 + self.unseen)
+        assert start.cpu_seconds is not None
+        again = start.cpu_seconds * settings.networks * self.strict
+        search = SearchSettings(
+            trials=min(max(int((seconds - again) / start.cpu_seconds), settings.fewest), settings.trials),
+            # trials are bounded by their CPU seconds; this is for a machine that has none to spare
+            minutes=max(2.0 * self.minutes * settings.learning, 2.0),
+            cpus=self.cores,
+            space=settings.space,
+            also=settings.also,
+        )
+        tuned = search_network(
+            train,
+            self.split.valid.after,
+            self.catalog,
+            self.out / "search",
+            start,
+            search,
+            keep_seen=not self.split.test.new_only,
+            networks=settings.networks,
+        )
+        best = ((tuned.config, tuned.network), *tuned.others)
+        outer = self._source([folder for _, folder in best])
+        read, spent = int(sum(tuned.best["curves"]["events"])), tuned.config.cpu_seconds
+        found = {"config": asdict(tuned.config), "ndcg": tuned.ndcg, "events": read, "fit_cpu_seconds": spent}
+        if not self.strict:
+            return found, outer, outer
+        folders = [self.out / "inner" / str(number) for number in range(len(best))]
+        jobs = [(inside, config, folder) for (config, _), folder in zip(best, folders, strict=True)]
+        fit_side_by_side([job for job in jobs if not job[2].exists()], self.catalog, self.cores)
+        return found, outer, self._source(folders)
+
+    def _source(self, folders: Sequence[Path]) -> NetworkSource:
+        first, *others = (NetworkSource.of(UserEncoder.load(folder), self.catalog) for folder in folders)
+        return replace(first, beside=tuple(others))
+
+    def trials(self) -> Sequence[Mapping[str, Any]]:
+        """How the trials of the network's search went."""
+        return Found.load(self.out / "search").trials if self.network else ()
+
+    def interest(self, simple: Tuned) -> InterestConfig:
+        """How the interest model is fitted on top of the networks."""
+        primary, size = primary_of(self.split.train), self.settings.recalled
+        return InterestConfig(
+            kinds=(primary,),
+            primary=primary,
+            following=simple.following,
+            network_heard=self.network,
+            content_heard=self.content,
+            new_only=self.split.test.new_only,
+            recalled=self.settings.learned,
+            near=1,
+            others=10,
+            asked=0,
+            aim="ndcg",
+            sizes=RecallSizes(source=size, popular=size, leaf=size),
+            seed=self.seed,
+        )
+
+    def fitted(
+        self, asked: Asked, config: InterestConfig, outer: NetworkSource | None, inner: NetworkSource | None
+    ) -> Fitted:
+        """The interest model as of the training log, its combination fitted on what `asked` were answered."""
+        one_kind = np.full(len(asked.after), KINDS.index(config.kinds[0]))
+        lesson = Lesson(
+            asked=replace(asked, after=replace(asked.after, kind=one_kind)),
+            learned=asked.before,
+            known_ms=int(asked.before.time_ms[-1]) + 1,
+            network=inner,
+        )
+        return fit_lessons([lesson], self.split.train, self.catalog, config, outer)
+
+    def judged(self, simple: Tuned, fitted: Fitted, late: InterestScorer) -> dict[str, Any]:
+        """Every system's test, and which of them the validation would have chosen."""
+        valid, test = self.split.valid, self.split.test
+        # people whose answers the combination did not learn from
+        fresh = valid if self.strict else valid.of(np.isin(valid.user, fitted.held))
+        fresh = sampled(fresh, ENOUGH)
+        validation, tested = {}, {}
+        for events, asked, scorer, found in (
+            (self.split.train, fresh, fitted.fresh, validation),
+            (self.learned, test, late, tested),
+        ):
+            log = Log(events=events, items=len(self.catalog))
+            folder = self.out / ("interest" if asked is test else "early")
+            counted = popularity(events, log.items, log.now_ms, self.interest(simple).half_life_days)
+            found[MODEL] = self._model(scorer, replace(self.catalog, popularity=counted), asked, folder)
+            for name, system in simple.systems.items():
+                found[name] = ranked(system(log), asked, name).judged(asked).summary()
+        chosen = max(validation, key=lambda name: validation[name]["ndcg@10"])
+        return {
+            "test": tested[chosen],
+            "chosen": chosen,
+            "baselines": {name: value for name, value in tested.items() if name != MODEL},
+            "model": tested[MODEL],
+            "validation": validation,
+            "asked": {"validation": len(fresh), "test": len(test)},
+            "combination": [asdict(contest) for contest in fitted.contests],
+            "settings": {
+                "study": asdict(self.settings),
+                "minutes": self.minutes,
+                "cores": self.cores,
+                "strict": self.strict,
+                "network": self.network,
+                "content": self.content,
+                "unseen": self.unseen,
+                "new_only": test.new_only,
+                "seed": self.seed,
+            },
+        }
+
+    def _model(
+        self, scorer: InterestScorer, catalog: Catalog, asked: Asked, folder: Path
+    ) -> dict[str, float]:
+        """The interest model's metrics; it is saved to `folder`."""
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scorer.save(folder)
+        cores = self.cores if len(asked) >= MANY else 1
+        return ranked_side_by_side(folder, catalog, asked, cores).judged(asked).summary()
+
+
+def primary_of(events: Interactions) -> Kind:
+    """The kind that most interactions are of."""
+    return KINDS[int(np.bincount(events.kind, minlength=len(KINDS)).argmax())]
+
+
+def start_of(events: Interactions, items: int, cpu_seconds: float, seed: int) -> NetworkConfig:
+    """What rules say of a network for the next item of a log, before anything is searched."""
+    known = np.unique(events.kind).tolist()
+    targets = tuple(kind for number, kind in enumerate(KINDS) if kind != NO_TARGET and number in known)
+    config = network_config(events, items, cpu_seconds, seed=seed)
+    return replace(config, day_share=0.0, targets=targets)
