@@ -22,8 +22,8 @@ from raysys.dataset.build import Dataset
 from raysys.errors import DataError
 from raysys.events import KINDS, AdUpdate, Kind
 from raysys.interest.encoder import UserEncoder
-from raysys.interest.fit import Fitted, InterestConfig, fit_interest
-from raysys.interest.interactions import Interactions, popularity
+from raysys.interest.fit import Fitted, InterestConfig, counted, fit_interest
+from raysys.interest.interactions import Interactions
 from raysys.interest.scorer import InterestScorer
 from raysys.policy.scorer import Policy
 from raysys.relevance.scorer import RelevanceScorer
@@ -253,11 +253,6 @@ def learn_policy(situations: Situations, settings: PolicySettings, out: Path) ->
         return TunedPolicy(policy=policy, learned=policy, report=report)
     shutil.rmtree(out / "policy", ignore_errors=True)
     return tune_policy(situations, settings, out)
-
-
-def counted(catalog: Catalog, events: Interactions, now_ms: int, config: InterestConfig) -> Catalog:
-    """The catalog with its items counted as of `now_ms`."""
-    return replace(catalog, popularity=popularity(events, len(catalog), now_ms, config.half_life_days))
 
 
 def queries_of(data: Dataset, events: Interactions, catalog: Catalog, before_ms: int) -> list[str]:

@@ -172,6 +172,7 @@ def search_network(
     if older is not None:
         config = replace(config, **{name: getattr(older.config, name) for name in SPACE})
     asked: dict[str, Any] = {"network": asdict(config), "space": settings.space, "trials": settings.trials}
+    asked |= {"also": settings.also, "keep_seen": keep_seen, "networks": networks}
     if warm is not None:
         asked["warm"] = read_manifest(warm)["id"]
     columns = [part for log in (before, valid) for part in (log.user, log.row, log.kind, log.time_ms)]

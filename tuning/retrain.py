@@ -17,7 +17,7 @@ from raysys.dataset.logged import rewards_of
 from raysys.dataset.read import Read, of_events, together
 from raysys.errors import ConfigError, DataError, RaysysError
 from raysys.evaluation.metrics import clustered_error
-from raysys.interest.fit import fit_interest
+from raysys.interest.fit import counted, fit_interest
 from raysys.interest.interactions import Interactions
 from raysys.interest.scorer import InterestScorer
 from raysys.log import read_records
@@ -25,7 +25,7 @@ from raysys.releases import current
 from raysys.state.open import open_store
 from tuning.demo import Demo
 from tuning.gate import Quality, judge
-from tuning.loop import LoopSettings, counted, kinds_of, qualities_of, say
+from tuning.loop import LoopSettings, kinds_of, qualities_of, say
 from tuning.quality import MODEL, Table, measure
 from tuning.release import policy_difference, release
 from tuning.stand_in import StandInEngine, kind

@@ -21,8 +21,8 @@ from raysys.events import KINDS, Kind
 from raysys.interest.asked import Asked, Split, last_one, places_from_end
 from raysys.interest.defaults import network_config
 from raysys.interest.encoder import UserEncoder
-from raysys.interest.fit import Fitted, InterestConfig, Lesson, fit_lessons, relearned
-from raysys.interest.interactions import Interactions, popularity
+from raysys.interest.fit import Fitted, InterestConfig, Lesson, counted, fit_lessons, relearned
+from raysys.interest.interactions import Interactions
 from raysys.interest.network import NetworkConfig
 from raysys.interest.recall import RecallSizes
 from raysys.interest.scorer import InterestScorer
@@ -99,7 +99,7 @@ class Study:
         late = fitted.scorer
         if self.learned is not train:
             late = relearned(late, self.learned, self.catalog, config)
-        report = self.judged(simple, fitted, late)
+        report = self.judged(simple, config, fitted, late)
         report["settings"] |= {"simple": dict(simple.settings), "network": found.pop("config", {})}
         report["training"] = found
         report["seconds"] = time.perf_counter() - began
@@ -194,23 +194,31 @@ class Study:
         )
         return fit_lessons([lesson], self.split.train, self.catalog, config, outer)
 
-    def judged(self, simple: Tuned, fitted: Fitted, late: InterestScorer) -> dict[str, Any]:
+    def judged(
+        self, simple: Tuned, config: InterestConfig, fitted: Fitted, late: InterestScorer
+    ) -> dict[str, Any]:
         """Every system's test, and which of them the validation would have chosen."""
         valid, test = self.split.valid, self.split.test
         # people whose answers the combination did not learn from
         fresh = valid if self.strict else valid.of(np.isin(valid.user, fitted.held))
         fresh = sampled(fresh, ENOUGH)
+        before, known = (
+            Log(events=events, items=len(self.catalog)) for events in (self.split.train, self.learned)
+        )
+        early = {name: system(before) for name, system in simple.systems.items()}
+        systems = early
+        if self.learned is not self.split.train:
+            systems = {name: system(known) for name, system in simple.systems.items()}
         validation, tested = {}, {}
-        for events, asked, scorer, found in (
-            (self.split.train, fresh, fitted.fresh, validation),
-            (self.learned, test, late, tested),
+        for log, asked, scorer, others, found in (
+            (before, fresh, fitted.fresh, early, validation),
+            (known, test, late, systems, tested),
         ):
-            log = Log(events=events, items=len(self.catalog))
             folder = self.out / ("interest" if asked is test else "early")
-            counted = popularity(events, log.items, log.now_ms, self.interest(simple).half_life_days)
-            found[MODEL] = self._model(scorer, replace(self.catalog, popularity=counted), asked, folder)
-            for name, system in simple.systems.items():
-                found[name] = ranked(system(log), asked, name).judged(asked).summary()
+            catalog = counted(self.catalog, log.events, log.now_ms, config)
+            found[MODEL] = self._model(scorer, catalog, asked, folder)
+            for name, scores in others.items():
+                found[name] = ranked(scores, asked, name).judged(asked).summary()
         chosen = max(validation, key=lambda name: validation[name]["ndcg@10"])
         return {
             "test": tested[chosen],

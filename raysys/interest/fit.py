@@ -193,8 +193,6 @@ def _untrained(
     events: Interactions, catalog: Catalog, now_ms: int, config: InterestConfig, network: NetworkSource | None
 ) -> InterestScorer:
     """A scorer that knows a log before `now_ms`, still without a combination."""
-    # what the catalog counts may reach beyond this log, into the very days that are asked about
-    counted = replace(catalog, popularity=popularity(events, len(catalog), now_ms, config.half_life_days))
     return InterestScorer(
         kinds=config.kinds,
         primary=config.primary,
@@ -206,7 +204,13 @@ def _untrained(
         network_heard=config.network_heard,
         sizes=config.sizes,
         new_only=config.new_only,
-    ).with_items(counted)
+        # what the catalog counts may reach beyond this log, into the very days that are asked about
+    ).with_items(counted(catalog, events, now_ms, config))
+
+
+def counted(catalog: Catalog, events: Interactions, now_ms: int, config: InterestConfig) -> Catalog:
+    """The catalog with its items counted as of `now_ms`."""
+    return replace(catalog, popularity=popularity(events, len(catalog), now_ms, config.half_life_days))
 
 
 def learn_partners(events: Interactions, catalog: Catalog, now_ms: int, config: InterestConfig) -> Partners:
