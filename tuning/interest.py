@@ -83,6 +83,7 @@ def study_of(log: EventLog, options: argparse.Namespace) -> Study:
         network=not options.no_network,
         content=not options.identity_only,
         unseen=options.unseen,
+        next_one=options.ask is not None or parse_split(options.split) is None,
         seed=options.seed,
     )
 

@@ -18,7 +18,7 @@ import numpy as np
 from raysys.catalog import Catalog
 from raysys.config import read_settings, read_toml
 from raysys.events import KINDS, Kind
-from raysys.interest.asked import Asked, Split, last_one, places_from_end
+from raysys.interest.asked import Asked, Split, earlier, last_one, places_from_end
 from raysys.interest.defaults import network_config
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.fit import Fitted, InterestConfig, Lesson, counted, fit_lessons, relearned
@@ -39,6 +39,10 @@ ENOUGH = 5000
 """People of the validation that are enough to choose a system by."""
 MANY = 4000
 """People from whom on it pays to ask them in several processes."""
+ANSWERS = 25_000
+"""Answers that the combination has use for."""
+SPARE = 40
+"""Interactions of the mean history for each answer that may be taken from its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +88,8 @@ class Study:
     content: bool = True
     unseen: int = 0
     """Interactions between what is known of somebody and what is asked for."""
+    next_one: bool = True
+    """Whether one interaction is asked for, and not all of a stretch of time."""
     seed: int = 0
     cores: int = field(default_factory=lambda: os.cpu_count() or 1)
 
@@ -92,8 +98,8 @@ class Study:
         began = time.perf_counter()
         train, valid = self.split.train, self.split.valid
         simple = tune_baselines(train, valid, len(self.catalog))
-        asked = self.inner() if self.strict else valid
-        found, outer, inner = self.networks(asked.before)
+        asked = self.asked()
+        found, outer, inner = self.networks(asked[-1])
         config = self.interest(simple)
         fitted = self.fitted(asked, config, outer, inner)
         late = fitted.scorer
@@ -105,6 +111,13 @@ class Study:
         report["seconds"] = time.perf_counter() - began
         return report
 
+    def asked(self) -> list[Asked]:
+        """What the combination learns from: several answers of each where histories are long."""
+        asked = self.inner() if self.strict else self.split.valid
+        history = len(asked.before) / max(len(np.unique(asked.before.user)), 1)
+        lessons = min(-(-ANSWERS // len(asked)), int(history / SPARE)) if self.next_one else 1
+        return earlier(asked, max(lessons, 1), spare=SPARE, unseen=self.unseen)
+
     def inner(self) -> Asked:
         """The last interaction of the training log of everybody who has one to spare."""
         train = self.split.train
@@ -112,12 +125,18 @@ class Study:
         return last_one(train, np.unique(able), new_only=self.split.test.new_only, unseen=self.unseen)
 
     def networks(
-        self, inside: Interactions
+        self, lesson: Asked
     ) -> tuple[dict[str, Any], NetworkSource | None, NetworkSource | None]:
-        """What was found, networks fitted on the training log, and such that know only `inside`."""
+        """What was found, networks that serve, and such that know only what is before `lesson`.
+
+        Unless strict they are the same, chosen by the answers to the lesson.
+        """
         if not self.network:
             return {}, None, None
-        train, settings, items = self.split.train, self.settings, len(self.catalog)
+        settings, items = self.settings, len(self.catalog)
+        train, valid = (
+            (self.split.train, self.split.valid.after) if self.strict else (lesson.before, lesson.after)
+        )
         # a strict run fits the networks that are kept a second time, on what is inside
         trials = settings.fewest + settings.networks * self.strict
         seconds = 60.0 * self.minutes * self.cores * settings.learning
@@ -135,7 +154,7 @@ class Study:
         )
         tuned = search_network(
             train,
-            self.split.valid.after,
+            valid,
             self.catalog,
             self.out / "search",
             start,
@@ -150,7 +169,7 @@ class Study:
         if not self.strict:
             return found, outer, outer
         folders = [self.out / "inner" / str(number) for number in range(len(best))]
-        jobs = [(inside, config, folder) for (config, _), folder in zip(best, folders, strict=True)]
+        jobs = [(lesson.before, config, folder) for (config, _), folder in zip(best, folders, strict=True)]
         fit_side_by_side([job for job in jobs if not job[2].exists()], self.catalog, self.cores)
         return found, outer, self._source(folders)
 
@@ -182,17 +201,24 @@ class Study:
         )
 
     def fitted(
-        self, asked: Asked, config: InterestConfig, outer: NetworkSource | None, inner: NetworkSource | None
+        self,
+        asked: Sequence[Asked],
+        config: InterestConfig,
+        outer: NetworkSource | None,
+        inner: NetworkSource | None,
     ) -> Fitted:
         """The interest model as of the training log, its combination fitted on what `asked` were answered."""
-        one_kind = np.full(len(asked.after), KINDS.index(config.kinds[0]))
-        lesson = Lesson(
-            asked=replace(asked, after=replace(asked.after, kind=one_kind)),
-            learned=asked.before,
-            known_ms=int(asked.before.time_ms[-1]) + 1,
-            network=inner,
-        )
-        return fit_lessons([lesson], self.split.train, self.catalog, config, outer)
+        kind = KINDS.index(config.kinds[0])
+        lessons = [
+            Lesson(
+                asked=replace(one, after=replace(one.after, kind=np.full(len(one.after), kind))),
+                learned=one.before,
+                known_ms=int(one.before.time_ms[-1]) + 1,
+                network=inner,
+            )
+            for one in asked
+        ]
+        return fit_lessons(lessons, self.split.train, self.catalog, config, outer)
 
     def judged(
         self, simple: Tuned, config: InterestConfig, fitted: Fitted, late: InterestScorer

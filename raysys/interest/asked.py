@@ -98,6 +98,27 @@ def last_one(events: Interactions, users: Ints, *, new_only: bool, unseen: int =
     )
 
 
+def earlier(asked: Asked, lessons: int, *, spare: int, unseen: int = 0) -> list[Asked]:
+    """`asked`, and the same asked of those users about what they did before, the latest first.
+
+    Each knows nothing of what a later one asks for.
+
+    Args:
+        lessons: how many in all.
+        spare: users with a history of fewer interactions are not asked again.
+        unseen: as of `last_one`.
+    """
+    found = [asked]
+    while len(found) < lessons:
+        before = found[-1].before
+        able = np.unique(before.user[places_from_end(before) == spare + unseen])
+        users = np.intersect1d(asked.user, able)
+        if not len(users):
+            break
+        found.append(last_one(before, users, new_only=asked.new_only, unseen=unseen))
+    return found
+
+
 def by_time(events: Interactions, at_ms: int, *, keep_seen: bool = False) -> Split:
     """What happened at a moment and after it is the test; as long a stretch before it, the validation.
 

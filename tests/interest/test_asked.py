@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raysys.errors import DataError
-from raysys.interest.asked import Split, by_time, last_one, leave_one_out, places_from_end
+from raysys.interest.asked import Split, by_time, earlier, last_one, leave_one_out, places_from_end
 from raysys.interest.interactions import Interactions
 
 VIEW = 0
@@ -53,6 +53,20 @@ def test_interactions_that_are_not_known_yet_lie_between_history_and_answer() ->
     asked = last_one(log([1, 2, 3, 4]), np.array([0]), new_only=True, unseen=1)
     assert rows_of(asked.before, 0) == [1, 2]
     assert asked.truth[0].tolist() == [4]
+
+
+def test_earlier_questions_know_nothing_of_later_answers() -> None:
+    first = last_one(log([1, 2, 3, 4, 5], [6, 7, 8]), np.array([0, 1]), new_only=True)
+    lessons = earlier(first, 3, spare=2)
+    assert lessons[0] is first
+    assert [[rows.tolist() for rows in one.truth] for one in lessons] == [[[5], [8]], [[4]], [[3]]]
+    assert [rows_of(one.before, 0) for one in lessons] == [[1, 2, 3, 4], [1, 2, 3], [1, 2]]
+    assert rows_of(lessons[2].before, 1) == [6, 7]  # too short a history to be asked again
+
+
+def test_earlier_questions_end_where_nobody_has_history_to_spare() -> None:
+    first = last_one(log([1, 2, 3]), np.array([0]), new_only=True)
+    assert len(earlier(first, 5, spare=1)) == 2
 
 
 def test_a_split_by_time_asks_for_everything_that_is_new_to_the_user() -> None:
