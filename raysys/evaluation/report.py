@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raysys.errors import DataError
-from raysys.types import Floats
+from raysys.evaluation.calibration import reliability
+from raysys.types import Bools, Floats
 
 STYLE = (
     "body{font:15px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
@@ -58,20 +59,29 @@ def lines(series: Mapping[str, Sequence[float]], *, across: str, unit: str) -> b
     return _png(figure)
 
 
-def calibration(prob: Floats, done: Floats, *, bins: int = 10) -> bytes:
-    """PNG of predicted (N,) against observed (N,) shares, in bins of equal size."""
-    if prob.shape != done.shape:
-        raise DataError(f"prob has shape {prob.shape} and done {done.shape}, expected one shape")
+def calibration(
+    prob: Floats, done: Bools, *, weight: Floats | None = None, bins: int = 10, logarithmic: bool = False
+) -> bytes:
+    """PNG of predicted (N,) against observed (N,) shares, in bins of equal mass with their standard errors.
+
+    Args:
+        weight: (N,) for how many cases each stands.
+        logarithmic: for what is rare; bins in which nothing came true are at the lower edge.
+    """
     import numpy as np
     from matplotlib.figure import Figure
 
-    groups = np.array_split(np.argsort(prob, kind="stable"), min(bins, max(len(prob), 1)))
-    points = [(prob[group].mean(), done[group].mean()) for group in groups if len(group)]
+    points = reliability(prob, done, weight, bins=bins)
+    spread = np.sqrt(points.observed * (1.0 - points.observed) / np.maximum(points.cases, 1.0))
     figure = Figure(figsize=(4, 4), layout="constrained")
     axes = figure.add_subplot()
-    top = max([1e-9, *(max(point) for point in points)])
-    axes.plot([0, top], [0, top], color="gray", linestyle=":")
-    axes.plot([predicted for predicted, _ in points], [seen for _, seen in points], marker="o")
+    ends = np.concatenate([points.predicted, points.observed])
+    top, low = float(ends.max(initial=1e-9)), 0.0
+    if logarithmic:
+        low = float(ends[ends > 0].min(initial=top)) / 2.0
+        axes.set(xscale="log", yscale="log")
+    axes.plot([low, top], [low, top], color="gray", linestyle=":")
+    axes.errorbar(points.predicted, np.maximum(points.observed, low), spread, marker="o")
     axes.set(xlabel="predicted", ylabel="observed")
     return _png(figure)
 

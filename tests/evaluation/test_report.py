@@ -33,7 +33,9 @@ def test_a_short_row_is_named() -> None:
 @pytest.mark.parametrize("count", [0, 1, 3, 200])
 def test_calibration_is_drawn_for_any_number_of_cases(count: int) -> None:
     rng = np.random.default_rng(0)
-    assert calibration(rng.random(count), rng.random(count).round()).startswith(PNG)
+    prob, done = rng.random(count), rng.random(count) < 0.5
+    for logarithmic in (False, True):
+        assert calibration(prob, done, weight=1.0 + prob, logarithmic=logarithmic).startswith(PNG)
 
 
 def test_lines_are_drawn_even_when_there_are_none() -> None:
@@ -45,4 +47,4 @@ def test_columns_of_unlike_length_are_refused() -> None:
     with pytest.raises(DataError, match="2 labels, 1 values and 1 errors"):
         bars(["a", "b"], [0.1], [0.1], unit="x")
     with pytest.raises(DataError, match="expected one shape"):
-        calibration(np.zeros(2), np.zeros(3))
+        calibration(np.zeros(2), np.zeros(3, np.bool_))
