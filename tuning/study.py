@@ -19,7 +19,7 @@ from raysys.catalog import Catalog
 from raysys.config import read_settings, read_toml
 from raysys.events import KINDS, Kind
 from raysys.interest.asked import Asked, Split, earlier, last_one, places_from_end
-from raysys.interest.defaults import network_config
+from raysys.interest.defaults import is_long, network_config
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.fit import Fitted, InterestConfig, Lesson, counted, fit_lessons, relearned
 from raysys.interest.interactions import Interactions
@@ -54,7 +54,7 @@ class StudySettings:
     trials: int = 8
     """Networks that are fitted, at most, each with settings of its own."""
     fewest: int = 4
-    """As many at least, if that leaves each of them less time than it would want."""
+    """As many at least where histories are short, if that leaves each less time than it would want."""
     networks: int = 2
     """Of the best ones, averaged."""
     recalled: int = 60
@@ -138,14 +138,16 @@ class Study:
             (self.split.train, self.split.valid.after) if self.strict else (lesson.before, lesson.after)
         )
         # a strict run fits the networks that are kept a second time, on what is inside
-        trials = settings.fewest + settings.networks * self.strict
+        # and on long histories more time for few of them buys more than a search
+        fewest = settings.networks if is_long(train) else settings.fewest
+        trials = fewest + settings.networks * self.strict
         seconds = 60.0 * self.minutes * self.cores * settings.learning
         start = start_of(train, items, seconds / trials, self.seed)
         start = replace(start, ahead=1 + self.unseen, answers=1 + self.unseen)
         assert start.cpu_seconds is not None
         again = start.cpu_seconds * settings.networks * self.strict
         search = SearchSettings(
-            trials=min(max(int((seconds - again) / start.cpu_seconds), settings.fewest), settings.trials),
+            trials=min(max(int((seconds - again) / start.cpu_seconds), fewest), settings.trials),
             # trials are bounded by their CPU seconds; this is for a machine that has none to spare
             minutes=max(2.0 * self.minutes * settings.learning, 2.0),
             cpus=self.cores,

@@ -11,6 +11,20 @@ PASSES = 3e4
 """Events that a CPU second trains, about, at the widths below."""
 ENOUGH = 10.0
 """Passes over short histories after which a network learns them by heart and ranks worse."""
+ENOUGH_LONG = 18.0
+"""Passes over long ones, at that speed, after which it hardly gains any more."""
+DEEP = 4.0
+"""Passes from which on a network may be wide."""
+
+
+def is_long(events: Interactions) -> bool:
+    """Whether a log counts as one of long histories."""
+    return len(events) / max(len(np.unique(events.user)), 1) >= LONG
+
+
+def enough_seconds(events: Interactions) -> float:
+    """CPU seconds after which a network of this log hardly gains any more."""
+    return max((ENOUGH_LONG if is_long(events) else ENOUGH) * len(events) / PASSES, 1.0)
 
 
 def network_config(events: Interactions, items: int, cpu_seconds: float, *, seed: int = 0) -> NetworkConfig:
@@ -22,22 +36,21 @@ def network_config(events: Interactions, items: int, cpu_seconds: float, *, seed
     Args:
         cpu_seconds: for the fit, at most; short histories do not use more than ENOUGH passes.
     """
-    users = max(len(np.unique(events.user)), 1)
     passes = cpu_seconds * PASSES / max(len(events), 1)
-    if len(events) / users >= LONG:
-        deep = passes >= 4.0
+    deep = passes >= DEEP
+    if is_long(events):
         return NetworkConfig(
             width=96 if deep else 64,
-            blocks=2 if deep else 1,
+            blocks=3 if passes >= 2.0 * DEEP else 2 if deep else 1,
             dropout=0.2 if deep else 0.1,
             learning_rate=4e-3 if deep else 6e-3,
             cpu_seconds=cpu_seconds,
             seed=seed,
         )
     return NetworkConfig(
-        width=128 if passes >= 4.0 else 64,
-        dropout=0.5 if passes >= 4.0 else 0.2,
+        width=128 if deep else 64,
+        dropout=0.5 if deep else 0.2,
         label_smoothing=0.1,
-        cpu_seconds=min(cpu_seconds, max(ENOUGH * len(events) / PASSES, 1.0)),
+        cpu_seconds=min(cpu_seconds, enough_seconds(events)),
         seed=seed,
     )
