@@ -18,10 +18,16 @@ TEXT_WIDTH = 384
 """Width of a text vector."""
 
 ARRAYS = ("price_micros", "margin", "available", "first_ms", "popularity", "text_vectors")
+SENT = {"image_vectors": "image_embedding", "audio_vectors": "audio_embedding"}
+"""Vectors that the host's own models make, and the field of an item event that brings each."""
 COLUMNS = ("item_ids", "titles", "categories", "brands", "attributes")
 
 Encode = Callable[[list[str]], Floats]
 """Texts to unit rows (n, 384)."""
+
+
+def _nothing() -> Floats:
+    return np.zeros((0, 0), np.float32)
 
 
 def hash_ids(ids: Iterable[str]) -> npt.NDArray[np.uint64]:
@@ -51,6 +57,10 @@ class Catalog:
     text_vectors: Floats
     """(I, 384) float32 unit rows; zero where an item has not been encoded yet."""
     attributes: tuple[Mapping[str, Any], ...]
+    image_vectors: Floats = field(default_factory=_nothing)
+    """(I, W) float32 as the host sent them, zero where an item has none; W is 0 in a shop without them."""
+    audio_vectors: Floats = field(default_factory=_nothing)
+    """(I, W') float32, of another width maybe."""
     index: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
     hashes: npt.NDArray[np.uint64] = field(
         default_factory=lambda: np.zeros(0, np.uint64), repr=False, compare=False
@@ -58,7 +68,10 @@ class Catalog:
 
     def __post_init__(self) -> None:
         size = len(self.item_ids)
-        for name in (*COLUMNS, *ARRAYS):
+        for name in SENT:
+            if not getattr(self, name).size:
+                object.__setattr__(self, name, np.zeros((size, 0), np.float32))
+        for name in (*COLUMNS, *ARRAYS, *SENT):
             if len(getattr(self, name)) != size:
                 raise DataError(f"catalog has {size} item_ids but {len(getattr(self, name))} {name}")
         if len(self.index) != size:
@@ -134,12 +147,25 @@ class Catalog:
         """A catalog with `updates` applied; fields given replace, fields absent stay.
 
         An update of an unknown item without a title is passed over: it cannot be shown. Items
-        whose text is new get a vector from `encode`, or a zero vector without it.
+        whose text is new get a vector from `encode`, or a zero vector without it. The first image
+        or audio vector says how wide those of the catalog are.
+
+        Raises:
+            DataError: an image or audio vector has another width than the catalog's.
         """
         changes = _Changes(self)
         for update in updates:
             changes.apply(update)
         return changes.catalog(encode)
+
+    def fitting(self, updates: Sequence[ItemUpdate]) -> list[ItemUpdate]:
+        """The updates without image and audio vectors that are not as wide as this catalog's."""
+        return [_without(update, self._misfits(update)) for update in updates]
+
+    def _misfits(self, update: ItemUpdate) -> list[str]:
+        """Which of the vectors in `update` this catalog cannot hold."""
+        sent = {told: (getattr(update, told), getattr(self, name).shape[1]) for name, told in SENT.items()}
+        return [told for told, (vector, width) in sent.items() if vector and len(vector) != width]
 
     def with_vectors(self, vectors: Mapping[int, Floats]) -> "Catalog":
         """A catalog with these text vectors (384,) at these rows."""
@@ -156,6 +182,9 @@ class Catalog:
         (folder / "items.json").write_bytes(msgspec.json.encode(columns))
         for name in ARRAYS:
             np.save(folder / f"{name}.npy", np.asarray(getattr(self, name)), allow_pickle=False)
+        for name in SENT:
+            if getattr(self, name).size:
+                np.save(folder / f"{name}.npy", np.asarray(getattr(self, name)), allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path) -> "Catalog":
@@ -165,7 +194,8 @@ class Catalog:
             # still mapped, but plain: a memmap's own indexing runs in Python
             arrays = {
                 name: np.load(folder / f"{name}.npy", "r", allow_pickle=False).view(np.ndarray)
-                for name in ARRAYS
+                for name in (*ARRAYS, *SENT)
+                if name in ARRAYS or (folder / f"{name}.npy").exists()
             }
         except (OSError, ValueError, msgspec.DecodeError) as error:
             raise BundleError(f"catalog {folder}: {error}; build the bundle again") from error
@@ -183,6 +213,7 @@ class _Changes:
         self._index = dict(catalog.index)
         self._new: list[tuple[float, float, bool, int, float]] = []
         self._retold: dict[int, None] = {}
+        self._sent: dict[str, dict[int, list[float]]] = {name: {} for name in SENT}
 
     def apply(self, update: ItemUpdate) -> None:
         row = self._index.get(update.item_id)
@@ -203,6 +234,9 @@ class _Changes:
         for name, number in ({**numbers, "available": update.available}).items():
             if number is not None:
                 self._write(name, row, number)
+        for name, told in SENT.items():
+            if (vector := getattr(update, told)) is not None:
+                self._sent[name][row] = vector
 
     def _append(self, update: ItemUpdate) -> int:
         row = self._index[update.item_id] = len(self._columns["item_ids"])
@@ -234,7 +268,8 @@ class _Changes:
         changed = replace(
             self._old,
             **columns,
-            text_vectors=_widened(self._old.text_vectors, len(self._new)),
+            text_vectors=_lengthened(self._old.text_vectors, len(self._new)),
+            **{name: self._vectors(name, told) for name, told in SENT.items()},
             index=self._index,
             hashes=hashes,
         )
@@ -244,8 +279,30 @@ class _Changes:
         vectors = encode([changed.text(row) for row in rows])
         return changed.with_vectors(dict(zip(rows, vectors, strict=True)))
 
+    def _vectors(self, name: str, told: str) -> Floats:
+        """The catalog's array `name` (I, W) with the vectors that were sent in the field `told`."""
+        old, sent = getattr(self._old, name), self._sent[name]
+        width = old.shape[1] or next((len(vector) for vector in sent.values() if vector), 0)
+        if not sent or not width:
+            return _lengthened(old, len(self._new))
+        found = np.zeros((len(old) + len(self._new), width), np.float32)
+        found[: len(old)] = old if old.shape[1] else 0.0
+        for row, vector in sent.items():
+            if vector and len(vector) != width:
+                raise DataError(
+                    f"item {self._columns['item_ids'][row]}: {told} has {len(vector)} numbers, those of the"
+                    f" catalog have {width}; send what one model makes of all items",
+                    field=told,
+                )
+            found[row] = vector or 0.0
+        return found
 
-def _widened(vectors: Floats, count: int) -> Floats:
+
+def _without(update: ItemUpdate, fields: Sequence[str]) -> ItemUpdate:
+    return msgspec.structs.replace(update, **dict.fromkeys(fields)) if fields else update
+
+
+def _lengthened(vectors: Floats, count: int) -> Floats:
     """`vectors` with `count` zero rows below."""
     if not count:
         return vectors

@@ -27,6 +27,8 @@ MAX_AHEAD_MS = 86_400_000
 LARGEST = 2**53
 DEEPEST = 16
 """Bounds of whole numbers and of nesting, in whatever an event carries."""
+WIDEST = 4096
+"""Numbers of an embedding, at most."""
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True):
@@ -79,6 +81,7 @@ class ItemUpdate(_Event, frozen=True, kw_only=True, tag="item"):
     """Share of the price that the shop keeps, at most 1."""
     attributes: dict[str, Any] | None = None
     image_embedding: list[float] | None = None
+    """What the host makes of the picture, of one width in a shop; `[]` says that there is none any more."""
     audio_embedding: list[float] | None = None
     available: bool | None = None
     time_ms: int | None = None
@@ -217,6 +220,8 @@ def _check(event: Event, now_ms: int | None) -> None:
                 raise DataError(
                     f"margin is {event.margin}, expected a share of the price, at most 1", field="margin"
                 )
+            for name in ("image_embedding", "audio_embedding"):
+                _check_embedding(getattr(event, name), name)
         case AdUpdate():
             for name in ("bid_micros", "budget_micros", "cap", "starts_ms", "ends_ms"):
                 if (amount := getattr(event, name)) is not None and amount < 0:
@@ -235,6 +240,15 @@ def _check_plain(value: Any, name: str, depth: int = 0) -> None:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     for below in inner:
         _check_plain(below, name, depth + 1)
+
+
+def _check_embedding(vector: list[float] | None, name: str) -> None:
+    if vector is None:
+        return
+    if len(vector) > WIDEST:
+        raise DataError(f"{name} has {len(vector)} numbers, expected at most {WIDEST}", field=name)
+    if not all(map(math.isfinite, vector)):
+        raise DataError(f"{name} holds a number that is not finite", field=name)
 
 
 def _check_impression(event: Impression) -> None:

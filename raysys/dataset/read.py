@@ -24,7 +24,8 @@ COLUMNS: dict[str, Any] = {
     "event_id": pl.String,
 }  # fmt: skip
 """Of an interaction; `event_id` is null where the sender gave none."""
-NESTED = ("attributes", "about", "targeting", "item_ids", "positions", "propensities")
+NESTED = ("attributes", "about", "targeting", "item_ids", "positions", "propensities", "image_embedding",
+          "audio_embedding")  # fmt: skip
 IDS = ("user_id", "session_id", "item_id", "query_id", "ad_id")
 
 

@@ -1,15 +1,16 @@
-"""What an item says of itself, as numbers: hashed category and brand, log price, text vector.
+"""What an item says of itself, as numbers: hashed category and brand, log price, text, image, audio.
 
 Codes are hashes into fixed buckets, so a category or brand that was never seen has one too.
 """
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from raysys.catalog import Catalog
+from raysys.errors import DataError
 from raysys.types import Floats, Ints
 
 LEVELS = 4
@@ -30,30 +31,67 @@ class Content:
     """(n,) int64 code, 0 for none."""
     log_price: Floats
     """(n,) float32 log of the price in micros, NaN if unknown."""
+    image: Floats
+    """(n, W) float32 as the catalog has them, zero where there is none; W may be 0."""
+    audio: Floats
+    """(n, W') float32 likewise."""
 
     def __len__(self) -> int:
         return len(self.brand)
 
     def at(self, rows: Ints) -> "Content":
         """That of some of the items."""
-        return Content(
-            text=self.text[rows],
-            category=self.category[rows],
-            brand=self.brand[rows],
-            log_price=self.log_price[rows],
+        return Content(**{column.name: getattr(self, column.name)[rows] for column in fields(self)})
+
+    def text_alone(self) -> "Content":
+        """As if nothing but texts were known."""
+        return replace(
+            self,
+            category=np.zeros_like(self.category),
+            brand=np.zeros_like(self.brand),
+            log_price=np.full_like(self.log_price, np.nan),
+            image=self.image[:, :0],
+            audio=self.audio[:, :0],
         )
+
+    def seen(self, name: str, width: int) -> Floats:
+        """The column `image` or `audio` (n, width) for who reads so many numbers, zeros if there are none.
+
+        Raises:
+            DataError: the vectors are of another width.
+        """
+        vectors: Floats = getattr(self, name)
+        if vectors.shape[1] not in (0, width):
+            raise DataError(
+                f"{name} vectors have {vectors.shape[1]} numbers, the network was fitted on {width};"
+                " fit it again, or send what the same model makes",
+                field=f"{name}_embedding",
+            )
+        return vectors if vectors.shape[1] else np.zeros((len(self), width), np.float32)
 
     @classmethod
     def of(cls, catalog: Catalog, first: int = 0) -> "Content":
         """The content of the catalog's rows from `first` on."""
-        price = np.asarray(catalog.price_micros[first:], np.float64)
+        return cls._of(catalog, slice(first, None), range(first, len(catalog)))
+
+    @classmethod
+    def of_rows(cls, catalog: Catalog, rows: Ints) -> "Content":
+        """The content of the catalog's `rows` (n,)."""
+        return cls._of(catalog, rows, rows.tolist())
+
+    @classmethod
+    def _of(cls, catalog: Catalog, rows: Ints | slice, numbers: Sequence[int]) -> "Content":
+        price = np.asarray(catalog.price_micros[rows], np.float64)
         known = np.where(price > 0, price, np.nan)
-        paths = [prefixes(path) for path in catalog.categories[first:]]
+        paths = [prefixes(catalog.categories[row]) for row in numbers]
+        brands = [code(catalog.brands[row], BRAND_BUCKETS) for row in numbers]
         return cls(
-            text=np.asarray(catalog.text_vectors[first:], np.float32),
+            text=np.asarray(catalog.text_vectors[rows], np.float32),
             category=np.array([_codes(p, CATEGORY_BUCKETS) for p in paths], np.int64).reshape(-1, LEVELS),
-            brand=np.array([code(brand, BRAND_BUCKETS) for brand in catalog.brands[first:]], np.int64),
+            brand=np.array(brands, np.int64),
             log_price=np.log(known).astype(np.float32),
+            image=np.asarray(catalog.image_vectors[rows], np.float32),
+            audio=np.asarray(catalog.audio_vectors[rows], np.float32),
         )
 
 

@@ -14,6 +14,10 @@ from raysys.types import Bools, Floats, Ints
 
 USER, ITEM = "user_encoder.onnx", "item_tower.onnx"
 IDENTITY, KNOWN, CONFIG = "identity.npy", "known.npy", "network.json"
+VECTORS = "item_vectors.npy"
+"""Of a whole catalog; where they are, the identities need no file of their own."""
+READ, SEEN = ("text", "category", "brand", "log_price"), ("image", "audio")
+"""Columns of `Content` that every item tower reads, and those that it reads where the shop has them."""
 ITEMS = 1024
 """Items that the tower reads at once."""
 
@@ -37,6 +41,8 @@ class UserEncoder:
             for model in (user, item)
         )
         self._files = (user, item)
+        read = {told.name: told.shape for told in self._item.get_inputs()}
+        self._seen = {name: int(read[name][1]) for name in SEEN if name in read}
         self._identity, self._known, self._config = identity, known, config
         self.width: int = int(config["width"])
         """D."""
@@ -50,8 +56,8 @@ class UserEncoder:
 
     @property
     def identity(self) -> Floats:
-        """(I, D) float32 vectors of the items that it was trained on, zero for others."""
-        return self._identity
+        """(I, D) float32 vectors of the items that it was trained on; of others it is not to be read."""
+        return self._identity[: self.size]
 
     @property
     def known(self) -> Bools:
@@ -69,18 +75,26 @@ class UserEncoder:
         old = max(min(self.size - first, len(content)), 0)
         known[:old] = self._known[first : first + old]
         identity[:old] = self._identity[first : first + old]
+        return self._told(content, identity, known)
+
+    def content_vectors(self, catalog: Catalog, rows: Ints) -> Floats:
+        """Vectors (n, D) float32 that the catalog's items at `rows` (n,) have by their content alone.
+
+        Raises:
+            PartError: as `item_vectors`.
+        """
+        nothing = np.zeros((len(rows), self.width), np.float32)
+        return self._told(Content.of_rows(catalog, rows), nothing, np.zeros(len(rows), np.float32))
+
+    def _told(self, content: Content, identity: Floats, known: Floats) -> Floats:
+        """Vectors (n, D) by identity (n, D) where known (n,), else by content."""
+        columns = {name: getattr(content, name) for name in READ}
+        columns |= {name: content.seen(name, width) for name, width in self._seen.items()}
+        columns |= {"identity": identity, "known": known}
         found = np.zeros((len(content), self.width), np.float32)
         for low in range(0, len(content), ITEMS):
             part = slice(low, low + ITEMS)
-            given = {
-                "text": content.text[part],
-                "category": content.category[part],
-                "brand": content.brand[part],
-                "log_price": content.log_price[part],
-                "identity": identity[part],
-                "known": known[part],
-            }
-            found[part] = _run(self._item, given)
+            found[part] = _run(self._item, {name: column[part] for name, column in columns.items()})
         return found
 
     def user_vector(
@@ -110,23 +124,29 @@ class UserEncoder:
         }
         return np.asarray(_run(self._user, given)[0])
 
-    def save(self, folder: Path) -> None:
-        """Write into `folder`, which must not exist yet."""
+    def save(self, folder: Path, *, identities: bool = True) -> None:
+        """Write into `folder`, which must not exist yet.
+
+        Args:
+            identities: without them the folder must get VECTORS, which tell those of all known items.
+        """
         folder.mkdir(parents=True)
         for name, content in zip((USER, ITEM), self._files, strict=True):
             (folder / name).write_bytes(content)
-        np.save(folder / IDENTITY, self._identity, allow_pickle=False)
+        if identities:
+            np.save(folder / IDENTITY, self._identity, allow_pickle=False)
         np.save(folder / KNOWN, self._known, allow_pickle=False)
         (folder / CONFIG).write_bytes(msgspec.json.format(msgspec.json.encode(self._config)))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `export_network` or `save` wrote; the identities stay on disk, memory-mapped."""
+        alone = (folder / IDENTITY).exists()
         try:
             return cls(
                 (folder / USER).read_bytes(),
                 (folder / ITEM).read_bytes(),
-                np.load(folder / IDENTITY, "r", allow_pickle=False),
+                np.load(folder / (IDENTITY if alone else VECTORS), "r", allow_pickle=False),
                 np.load(folder / KNOWN, "r", allow_pickle=False),
                 msgspec.json.decode((folder / CONFIG).read_bytes()),
             )

@@ -50,6 +50,7 @@ def export_network(model: InterestNetwork, out: Path) -> Path:
         "identity": torch.zeros(2, width),
         "known": torch.zeros(2),
     }
+    items |= {name: torch.zeros(2, getattr(model.tower.widths, name)) for name in model.tower.widths.read}
     _to_onnx(model.tower, items, {0: "items"}, out / ITEM)
     known = model.known.numpy() > 0
     shape = (len(known), width)

@@ -1,4 +1,6 @@
-"""An item's vector: that of its identity where it was learned, else one from text, category, brand, price."""
+"""An item's vector: that of its identity where it was learned, else one from what it says of itself."""
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -6,9 +8,26 @@ from torch import Tensor, nn
 
 from raysys.catalog import TEXT_WIDTH
 from raysys.interest.content import BRAND_BUCKETS, CATEGORY_BUCKETS, Content
+from raysys.types import Floats
 
 TEXT_RANK = 64
-"""Principal directions of the text vectors that the tower reads."""
+"""Principal directions of the text vectors that the tower reads; of image and audio as many at most."""
+
+
+class Widths(NamedTuple):
+    """Of the image and audio vectors of a shop; 0 where it has none, and then the tower reads none."""
+
+    image: int = 0
+    audio: int = 0
+
+    @classmethod
+    def of(cls, content: Content) -> "Widths":
+        return cls(content.image.shape[1], content.audio.shape[1])
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """Names of those that there are."""
+        return tuple(name for name, width in self._asdict().items() if width)
 
 
 class ItemTower(nn.Module):
@@ -17,25 +36,30 @@ class ItemTower(nn.Module):
     basis: Tensor
     price_scale: Tensor
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, widths: Widths | None = None) -> None:
         super().__init__()
+        self.widths = widths or Widths()
         self.register_buffer("basis", torch.zeros(TEXT_WIDTH, TEXT_RANK))
         self.register_buffer("price_scale", torch.tensor([0.0, 1.0]))
         self.text = nn.Linear(TEXT_RANK, width)
         self.category = nn.Embedding(CATEGORY_BUCKETS, width, padding_idx=0)
         self.brand = nn.Embedding(BRAND_BUCKETS, width, padding_idx=0)
         self.price = nn.Linear(2, width, bias=False)
+        for name in self.widths.read:
+            size = getattr(self.widths, name)
+            self.register_buffer(f"{name}_basis", torch.zeros(size, min(size, TEXT_RANK)))
+            self.add_module(name, nn.Linear(min(size, TEXT_RANK), width, bias=False))
         for parameter in self.parameters():
             nn.init.zeros_(parameter)
 
     def learn_scales(self, content: Content, *, text: bool) -> None:
-        """Take the text's principal directions and the spread of the prices from the items at hand."""
-        low, directions = np.linalg.eigh(np.asarray(content.text.T @ content.text, np.float64))
-        basis = directions[:, ::-1][:, :TEXT_RANK]
-        spread = np.sqrt(max(float(low[::-1][:TEXT_RANK].sum()), 1e-9) / max(len(content), 1) / TEXT_RANK)
+        """Take the principal directions of text, image and audio and the spread of prices from the items."""
+        self.basis.copy_(torch.from_numpy(_directions(content.text, TEXT_RANK) * float(text)))
+        for name in self.widths.read:
+            basis = getattr(self, f"{name}_basis")
+            basis.copy_(torch.from_numpy(_directions(getattr(content, name), basis.shape[1])))
         price = content.log_price[~np.isnan(content.log_price)]
         scale = [price.mean(), max(float(price.std()), 1e-3)] if len(price) else [0.0, 1.0]
-        self.basis.copy_(torch.from_numpy(basis.copy()) / spread * float(text))
         self.price_scale.copy_(torch.tensor(scale))
 
     def prices(self, log_price: Tensor) -> Tensor:
@@ -54,6 +78,7 @@ class ItemTower(nn.Module):
         log_price: Tensor,
         identity: Tensor,
         known: Tensor,
+        *seen: Tensor,
     ) -> Tensor:
         """Vectors (n, D) of items.
 
@@ -64,12 +89,34 @@ class ItemTower(nn.Module):
             log_price: (n,) NaN for none.
             identity: (n, D), read only where known.
             known: (n,) float, 1 for an item that the network was trained on, else 0.
+            seen: one (n, W) for each of `widths.read`, zero rows for none.
         """
-        content = self.describe(text @ self.basis, category, brand, log_price)
+        content = self.describe(text, category, brand, log_price, *seen)
         return torch.where(known[:, None] > 0, identity, content)
 
-    def describe(self, text: Tensor, category: Tensor, brand: Tensor, log_price: Tensor) -> Tensor:
-        """Vectors (n, D) by content alone, of text already projected (n, TEXT_RANK)."""
-        parts = self.text(text) + self.category(category).sum(1) + self.brand(brand)
-        found: Tensor = parts + self.price(self.prices(log_price))
+    def describe(
+        self, text: Tensor, category: Tensor, brand: Tensor, log_price: Tensor, *seen: Tensor
+    ) -> Tensor:
+        """Vectors (n, D) by content alone."""
+        found: Tensor = self.text(text @ self.basis) + self.category(category).sum(1) + self.brand(brand)
+        found = found + self.price(self.prices(log_price))
+        for name, vectors in zip(self.widths.read, seen, strict=True):
+            found = found + self.get_submodule(name)(vectors @ getattr(self, f"{name}_basis"))
         return found
+
+    def vectors(self, content: Content) -> Tensor:
+        """Vectors (n, D) of n items by their content alone."""
+        columns = [content.text, content.category, content.brand, content.log_price]
+        columns += [content.seen(name, getattr(self.widths, name)) for name in self.widths.read]
+        return self.describe(*(torch.from_numpy(column).to(self.basis.device) for column in columns))
+
+
+def _directions(vectors: Floats, rank: int) -> Floats:
+    """The first principal directions (W, rank) of the rows (n, W) that are not zero.
+
+    Scaled such that a column of the product with such rows has a mean square of 1 over all.
+    """
+    low, directions = np.linalg.eigh(np.asarray(vectors.T @ vectors, np.float64))
+    present = max(int(np.any(vectors, axis=1).sum()), 1)
+    spread = np.sqrt(max(float(low[::-1][:rank].sum()), 1e-9) / present / rank)
+    return np.asarray(directions[:, ::-1][:, :rank] / spread)

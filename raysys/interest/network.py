@@ -12,7 +12,7 @@ from raysys.errors import ConfigError
 from raysys.events import KINDS, Kind
 from raysys.interest.cold import CHUNK, fit_content
 from raysys.interest.content import Content
-from raysys.interest.item_tower import ItemTower
+from raysys.interest.item_tower import ItemTower, Widths
 from raysys.interest.user_tower import UserTower
 from raysys.state.protocol import HISTORY
 
@@ -103,13 +103,13 @@ class InterestNetwork(nn.Module):
 
     known: Tensor
 
-    def __init__(self, items: int, config: NetworkConfig) -> None:
+    def __init__(self, items: int, config: NetworkConfig, widths: Widths | None = None) -> None:
         super().__init__()
         self.config = config
         self.identity = nn.Embedding(items, config.width)
         nn.init.normal_(self.identity.weight, std=0.05)
         self.register_buffer("known", torch.zeros(items))
-        self.tower = ItemTower(config.width).requires_grad_(False)
+        self.tower = ItemTower(config.width, widths).requires_grad_(False)
         self.user = UserTower(config.width, config.blocks, config.heads, config.dropout, config.ahead)
         self._content: Content | None = None
 
@@ -143,10 +143,7 @@ class InterestNetwork(nn.Module):
         vectors = vectors.clone()
         for low in range(0, len(unknown), CHUNK):
             rows = unknown[low : low + CHUNK]
-            part = self._content.at(rows)
-            columns = (part.text, part.category, part.brand, part.log_price)
-            text, *others = (torch.from_numpy(column).to(vectors.device) for column in columns)
-            found = self.tower.describe(text @ self.tower.basis, *others)
+            found = self.tower.vectors(self._content.at(rows))
             vectors[torch.from_numpy(rows).to(vectors.device)] = found
         return vectors
 

@@ -16,6 +16,7 @@ from raysys.interest.dropout import redraw
 from raysys.interest.exchange import Exchange
 from raysys.interest.initial import Meetings, identity_vectors
 from raysys.interest.interactions import Interactions
+from raysys.interest.item_tower import Widths
 from raysys.interest.log import Chunks, Log
 from raysys.interest.network import InterestNetwork, NetworkConfig
 from raysys.interest.questions import Questions
@@ -170,7 +171,7 @@ class Training:
 
     def _new_model(self, content: Content, start: Floats) -> InterestNetwork:
         torch.manual_seed(self.config.seed)
-        model = InterestNetwork(len(content), self.config)
+        model = InterestNetwork(len(content), self.config, Widths.of(content))
         with torch.no_grad():
             model.identity.weight.copy_(torch.from_numpy(start))
             model.known.copy_(torch.from_numpy(self.log.seen > 0))

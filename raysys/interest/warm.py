@@ -12,7 +12,7 @@ from raysys.catalog import Catalog
 from raysys.errors import BundleError, ConfigError
 from raysys.interest.content import Content
 from raysys.interest.encoder import CONFIG, ITEM, USER, UserEncoder
-from raysys.interest.item_tower import ItemTower
+from raysys.interest.item_tower import ItemTower, Widths
 from raysys.interest.network import InterestNetwork, NetworkConfig
 from raysys.types import Bools, Floats, Ints
 
@@ -63,7 +63,9 @@ class Older:
             if name.startswith(EXPORTED)
         }
         needed = {name for name in InterestNetwork(1, config).user.state_dict() if _is_exported(name)}
-        tower, inside = ItemTower(config.width), _weights(folder / ITEM)
+        inside = _weights(folder / ITEM)
+        sizes = {name: len(inside.get(f"{name}_basis", ())) for name in Widths._fields}
+        tower = ItemTower(config.width, Widths(**sizes))
         if absent := sorted((needed - set(user)) | (set(tower.state_dict()) - set(inside))):
             raise BundleError(f"network {folder} has no weights named {absent[0]}; export it again")
         tower.load_state_dict({name: torch.from_numpy(inside[name]) for name in tower.state_dict()})
@@ -82,12 +84,9 @@ class Older:
 
     def vectors(self, content: Content, *, text_only: bool) -> Floats:
         """Vectors (n, D) of items by their content; by their text alone in a shop with other categories."""
-        nothing = np.zeros_like
-        category = nothing(content.category) if text_only else content.category
-        brand = nothing(content.brand) if text_only else content.brand
-        price = np.full_like(content.log_price, np.nan) if text_only else content.log_price
-        text, *others = (torch.from_numpy(column) for column in (content.text, category, brand, price))
-        found: Floats = self.tower.describe(text @ self.tower.basis, *others).numpy()
+        if text_only:
+            content = content.text_alone()
+        found: Floats = self.tower.vectors(content).numpy()
         return found
 
 
