@@ -234,8 +234,8 @@ class _Changes:
         for name, number in ({**numbers, "available": update.available}).items():
             if number is not None:
                 self._write(name, row, number)
-        for name, told in SENT.items():
-            if (vector := getattr(update, told)) is not None:
+        for name, source in SENT.items():
+            if (vector := getattr(update, source)) is not None:
                 self._sent[name][row] = vector
 
     def _append(self, update: ItemUpdate) -> int:
@@ -269,7 +269,8 @@ class _Changes:
             self._old,
             **columns,
             text_vectors=_lengthened(self._old.text_vectors, len(self._new)),
-            **{name: self._vectors(name, told) for name, told in SENT.items()},
+            image_vectors=self._vectors("image_vectors"),
+            audio_vectors=self._vectors("audio_vectors"),
             index=self._index,
             hashes=hashes,
         )
@@ -279,9 +280,10 @@ class _Changes:
         vectors = encode([changed.text(row) for row in rows])
         return changed.with_vectors(dict(zip(rows, vectors, strict=True)))
 
-    def _vectors(self, name: str, told: str) -> Floats:
-        """The catalog's array `name` (I, W) with the vectors that were sent in the field `told`."""
-        old, sent = getattr(self._old, name), self._sent[name]
+    def _vectors(self, name: str) -> Floats:
+        """The catalog's array `name` (I, W) with the vectors that were sent."""
+        told, sent = SENT[name], self._sent[name]
+        old: Floats = getattr(self._old, name)
         width = old.shape[1] or next((len(vector) for vector in sent.values() if vector), 0)
         if not sent or not width:
             return _lengthened(old, len(self._new))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raysys.catalog import Catalog, hash_ids
-from raysys.errors import BundleError
+from raysys.errors import BundleError, DataError
 from raysys.events import ItemUpdate
 from tests.fakes import encode_texts, item, shop
 
@@ -69,3 +69,52 @@ def test_an_empty_catalog_knows_nothing_and_says_so() -> None:
     assert rows.tolist() == [-1]
     assert empty.field(rows, "brand") == [None]
     assert np.isnan(empty.take("margin", rows)).all()
+
+
+def pictured(size: int = 4) -> Catalog:
+    """A shop where every second item has a picture, and the last one a sound."""
+    seen = [ItemUpdate(item_id=f"i{n}", image_embedding=[float(n), 1.0]) for n in range(0, size, 2)]
+    return shop(size).updated([*seen, ItemUpdate(item_id=f"i{size - 1}", audio_embedding=[0.5, 2.0, 3.0])])
+
+
+def test_pictures_and_sounds_lie_beside_their_items_and_are_zero_where_there_are_none() -> None:
+    catalog = pictured()
+    assert catalog.image_vectors.tolist() == [[0.0, 1.0], [0.0, 0.0], [2.0, 1.0], [0.0, 0.0]]
+    assert catalog.audio_vectors.tolist() == [[0.0] * 3, [0.0] * 3, [0.0] * 3, [0.5, 2.0, 3.0]]
+    grown = catalog.updated([item("fresh", image_embedding=[7.0, 8.0]), item("bare")])
+    assert grown.image_vectors[4:].tolist() == [[7.0, 8.0], [0.0, 0.0]]
+    assert grown.audio_vectors.shape == (6, 3)
+    assert catalog.updated([ItemUpdate(item_id="i0", price_micros=1)]).image_vectors is catalog.image_vectors
+
+
+def test_a_new_picture_replaces_the_old_one_and_an_empty_one_removes_it() -> None:
+    new = pictured().updated(
+        [ItemUpdate(item_id="i0", image_embedding=[5.0, 6.0]), ItemUpdate(item_id="i2", image_embedding=[])]
+    )
+    assert new.image_vectors.tolist() == [[5.0, 6.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
+
+
+def test_a_shop_without_pictures_keeps_none_in_memory_and_on_disk(tmp_path: Path) -> None:
+    assert shop().image_vectors.shape == (12, 0)
+    shop().updated([ItemUpdate(item_id="i0", image_embedding=[])]).save(tmp_path)
+    assert not list(tmp_path.glob("image*")) + list(tmp_path.glob("audio*"))
+    assert Catalog.load(tmp_path).audio_vectors.shape == (12, 0)
+
+
+def test_pictures_are_saved_and_loaded(tmp_path: Path) -> None:
+    pictured().save(tmp_path)
+    read = Catalog.load(tmp_path)
+    np.testing.assert_array_equal(read.image_vectors, pictured().image_vectors)
+    np.testing.assert_array_equal(read.audio_vectors, pictured().audio_vectors)
+
+
+def test_a_picture_of_another_width_is_refused_and_can_be_left_out() -> None:
+    wrong = [ItemUpdate(item_id="i1", image_embedding=[1.0, 2.0, 3.0], price_micros=9)]
+    with pytest.raises(DataError, match=r"item i1: image_embedding has 3 numbers, .* have 2") as caught:
+        pictured().updated(wrong)
+    assert caught.value.field == "image_embedding"
+    with pytest.raises(DataError, match=r"item b: audio_embedding has 1 numbers, .* have 2"):
+        Catalog.of([item("a", audio_embedding=[1.0, 2.0]), item("b", audio_embedding=[1.0])])
+    kept = pictured().updated(pictured().fitting(wrong))
+    np.testing.assert_array_equal(kept.image_vectors, pictured().image_vectors)
+    assert kept.price_micros[1] == 9
