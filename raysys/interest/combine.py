@@ -1,7 +1,7 @@
 """Fitting the combination: a sum of features and boosted trees compete on people held out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -120,6 +120,8 @@ def _winner(
     found: dict[str, Combination] = {}
     if aim == "ndcg" and able:
         found["listwise"] = listwise(fit, check, number, strength)
+    elif able:
+        found["logistic"] = lined(_logistic(fit, done, strength), check, number)
     else:
         found["logistic"] = _logistic(fit, done, strength)
     used = dict(found)
@@ -166,7 +168,7 @@ def _log_odds(prob: float) -> float:
 
 
 def _logistic(fit: Examples, done: Bools, strength: float) -> Logistic:
-    """Examples weigh what they stand for, so that a probability means what it says."""
+    """Examples weigh what they count for in rankings: what probabilities mean is for `lined` to say."""
     from sklearn.linear_model import LogisticRegression
 
     center = fit.seen.mean(0, dtype=np.float64)
@@ -219,9 +221,14 @@ def listwise(fit: Examples, check: Examples, number: int, strength: float) -> Lo
         )
 
     weights = minimize(lost, np.zeros(unit.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 150}).x
-    raw = ((check.seen - center) / scale) @ weights
-    slope, offset = _line(raw, check.done[:, number], check.stands)
-    return Logistic(center=center, scale=scale, weights=np.append(slope * weights, offset))
+    return lined(Logistic(center=center, scale=scale, weights=np.append(weights, 0.0)), check, number)
+
+
+def lined(model: Logistic, check: Examples, number: int) -> Logistic:
+    """The same sum on the line that makes log odds of it, by the outcomes of people held out (Platt 2000)."""
+    slope, offset = _line(model.log_odds(check.seen), check.done[:, number], check.stands)
+    *weights, intercept = (slope * model.weights).tolist()
+    return replace(model, weights=np.array([*weights, intercept + offset]))
 
 
 def _line(raw: Floats, done: Bools, stands: Floats) -> tuple[float, float]:

@@ -82,6 +82,21 @@ def test_with_few_positives_trees_do_not_compete() -> None:
     assert "trees" not in combine(few, ("click",), 1.0, 0)[1][0].log_loss
 
 
+def test_odds_are_what_happens_though_few_of_what_was_not_done_are_looked_at() -> None:
+    """One of ten that were not done is an example, and stands for ten; there is too little for trees."""
+    told = examples(twisted=False)
+    rng = np.random.default_rng(2)
+    scarce = dataclasses.replace(told, done=told.done & (rng.random((len(told.done), 1)) < 0.1))
+    done = scarce.done[:, 0]
+    some = scarce.of(done | (rng.random(len(done)) < 0.1))
+    drawn = dataclasses.replace(some, stands=np.where(some.done[:, 0], 1.0, 10.0))
+    (model,), (contest,), _ = combine(drawn, ("click",), 1.0, 0)
+    assert set(contest.log_loss) == {"logistic", "constant"}
+    prob = 1 / (1 + np.exp(-model.log_odds(scarce.seen)))
+    assert prob.sum() == pytest.approx(done.sum(), rel=0.25)
+    assert contest.log_loss["logistic"] < contest.log_loss["constant"]
+
+
 def chosen(stands: float) -> Examples:
     """One item of each page is chosen by a softmax over the first feature; the last half stand for more."""
     rng = np.random.default_rng(8)
