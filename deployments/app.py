@@ -11,16 +11,17 @@ from typing import Any
 from ray.serve import Application
 
 from deployments.ads import Ads
+from deployments.dialects.documents import Reading
 from deployments.events import Events
 from deployments.feed import Feed
 from deployments.live import LiveBundle
 from deployments.metrics import ASGIApp
 from deployments.replica import application, composed
-from deployments.search import Search
+from deployments.search import SURFACE
 from deployments.service import BUDGET_MS, Service
 from raysys.state.protocol import StateStore
 
-EVERYTHING = (Search, Ads, Feed, Events)
+EVERYTHING = (*SURFACE, Ads, Feed, Events)
 
 
 def asgi_app(
@@ -29,9 +30,10 @@ def asgi_app(
     api_keys: Sequence[str] = (),
     records: Path | None = None,
     budget_ms: float = BUDGET_MS,
+    reading: Reading = Reading(),  # noqa: B008 (frozen)
 ) -> ASGIApp:
     """The ASGI callable over a live bundle, a store, and the folder of its ranking records."""
-    return composed(EVERYTHING, Service(live, store, records, budget_ms), api_keys=api_keys)
+    return composed(EVERYTHING, Service(live, store, records, budget_ms, reading), api_keys=api_keys)
 
 
 def build(args: dict[str, Any]) -> Application:

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Sequence
 
+from deployments.dialects.failures import failure_of
+from deployments.discovery import PROBES
 from deployments.http import App, Handler, Reply, Request, Routes
 from deployments.live import LiveBundle
 from deployments.metrics import ASGIApp
@@ -40,9 +42,10 @@ def compose(
     app = App(
         kept,
         api_keys=api_keys,
-        open_paths=(f"{prefix}/health",),
+        open_paths=[f"{prefix}{path}" for path in ("/health", *PROBES)],
         timed=metrics.stage,
         names_requests=names_requests,
+        failure_of=failure_of,
     )
     return metrics.around(app, {path for _, path in kept})
 

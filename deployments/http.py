@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -17,8 +18,6 @@ from raysys.errors import DataError, StoreError
 MOST_BYTES = 16 << 20
 OPEN_PATHS = ("/health",)
 """Need no API key."""
-PLAIN_ERRORS = frozenset({"/v2/rerank"})
-"""Routes of dialects whose clients expect an error as `{"message": ...}`."""
 AGAIN = (("retry-after", "1"),)
 """Header of an answer that will be another in a second."""
 log = logging.getLogger(__name__)
@@ -38,6 +37,13 @@ class Request:
     """What follows the route's prefix, for routes that end in `/`."""
     body: bytes
     watch: Watch = field(default_factory=Watch)
+    headers: Mapping[bytes, bytes] = field(default_factory=dict)
+    """By name in lower case."""
+    query_string: bytes = b""
+
+    def parameter(self, name: str) -> str:
+        """A parameter of the address, empty if it has none of this name."""
+        return parse_qs(self.query_string.decode("latin-1")).get(name, [""])[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,10 @@ class HttpError(Exception):
 
 Handler = Callable[[Request], Awaitable[Reply]]
 Routes = Mapping[tuple[str, str], Handler]
-"""By method and path; a path that ends in `/*` matches everything below it."""
+"""By method and path. A path that ends in `/*` matches everything below it; one that begins with
+`/*/` matches with any one segment there, if no other does."""
+Failure = Callable[[int, str, str], Any]
+"""The body of an error in a protocol's own form, from its status, its message and the request's id."""
 
 
 def _told(level: int, message: str, request_id: str, error: Exception) -> None:
@@ -88,8 +97,11 @@ class App:
         open_paths: Sequence[str] = OPEN_PATHS,
         timed: Callable[[str, float], None] = lambda stage, seconds: None,
         names_requests: bool = True,
+        failure_of: Callable[[str], Failure | None] = lambda path: None,
     ) -> None:
         self._routes, self._open, self._timed = routes, set(open_paths), timed
+        self._failure_of = failure_of
+        """How an error on a path is told; None is the native form."""
         self._names_requests = names_requests
         """Whether answers carry the request's id; an ingress that adds it itself would double it."""
         self._keys = [key.encode() for key in api_keys]
@@ -115,8 +127,8 @@ class App:
         except Exception as error:  # the boundary of the process: a bug must show as a 500 and in the log
             _told(logging.ERROR, "a request failed", name, error)
             reply = error_reply(500, "bug", "an error of raysys, not of the request; see the log")
-        if reply.status >= 400 and scope["path"] in PLAIN_ERRORS:
-            reply = replace(reply, body={"message": reply.body["error"]["message"]})
+        if reply.status >= 400 and (failure := self._failure_of(scope["path"])) is not None:
+            reply = replace(reply, body=failure(reply.status, reply.body["error"]["message"], name))
         body = reply.body if isinstance(reply.body, bytes) else _encode(reply.body)
         self._timed("encode", watch.lap("encode"))
         await _send(send, reply, body, name if self._names_requests else "", watch)
@@ -130,7 +142,7 @@ class App:
             self._authorize(headers)
         body = await _body(headers, receive)
         watch.lap("body")
-        return await handler(Request(path, tail, body, watch))
+        return await handler(Request(path, tail, body, watch, headers, scope.get("query_string", b"")))
 
     def _match(self, method: str, path: str) -> tuple[Handler, str]:
         if (handler := self._routes.get((method, path))) is not None:
@@ -141,7 +153,10 @@ class App:
         for route in below:
             if (handler := self._routes.get((method, route))) is not None:
                 return handler, path[len(route) - 1 :]  # a user id may hold a slash
-        known = {m for m, p in self._routes if p == path or p in below}
+        prefixed = "/*/" + path[1:].partition("/")[2]
+        if (handler := self._routes.get((method, prefixed))) is not None:
+            return handler, ""
+        known = {m for m, p in self._routes if p in (path, prefixed) or p in below}
         if known:
             raise HttpError(405, "method", f"{path} takes {', '.join(sorted(known))}, not {method}")
         raise HttpError(404, "route", f"there is no {path}; see /openapi.json")

@@ -102,4 +102,5 @@ def _route(path: str, known: frozenset[str]) -> str:
     for route in known:
         if route.endswith("/*") and path.startswith(route[:-1]):
             return route
-    return "other"
+    prefixed = "/*/" + path[1:].partition("/")[2]
+    return prefixed if prefixed in known else "other"

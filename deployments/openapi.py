@@ -6,21 +6,34 @@ from typing import Any
 import msgspec
 
 from deployments import wire
-from deployments.dialects import cohere
+from deployments.dialects.cohere import CohereRequest
+from deployments.dialects.detect import PATHS, SHARED
+from deployments.dialects.vllm import SCORE_PATHS, ScoreRequest
+from deployments.discovery import PROBES
+from deployments.embeddings import PATHS as EMBEDDINGS
 from raysys.events import Event
 
 BODIES: dict[str, Any] = {
     "/rank": wire.RankRequest,
-    "/v2/rerank": cohere.RerankRequest,
     "/feed": wire.FeedRequest,
     "/feed/similar": wire.SimilarRequest,
     "/feed/trending": wire.TrendingRequest,
     "/ads/decide": wire.DecideRequest,
     "/events": Event,
+    **dict.fromkeys(SHARED, CohereRequest),
+    **{path: dialect.request for path, dialect in PATHS.items()},
+    **dict.fromkeys(SCORE_PATHS, ScoreRequest),
+    **{path: dialect.request for path, dialect in EMBEDDINGS.items()},
 }
 SUMMARIES: dict[tuple[str, str], str] = {
     ("POST", "/rank"): "Order the candidates that the engine found for this user.",
-    ("POST", "/v2/rerank"): "Rerank documents in the dialect of Cohere v2.",
+    **{("POST", path): "Rerank documents, in Cohere's form or another; docs/engines.md." for path in SHARED},
+    **{
+        ("POST", path): f"Rerank documents in the dialect of {dialect.name}."
+        for path, dialect in PATHS.items()
+    },
+    **{("POST", path): "Score pairs of texts in the dialect of vLLM." for path in SCORE_PATHS},
+    **{("POST", path): "Vectors of texts, from the encoder that rankings use." for path in EMBEDDINGS},
     ("POST", "/feed"): "A personal feed.",
     ("POST", "/feed/similar"): "Items like one item.",
     ("POST", "/feed/trending"): "What everybody likes.",
@@ -28,6 +41,10 @@ SUMMARIES: dict[tuple[str, str], str] = {
     ("POST", "/events"): "Take one event, a JSON array or NDJSON; answers once they are durable.",
     ("GET", "/events/users/*"): "Everything that is kept of a user.",
     ("DELETE", "/events/users/*"): "Forget a user, with a receipt.",
+    ("GET", "/v1/models"): "The one model, as OpenAI's clients list it.",
+    ("GET", "/models"): "The same.",
+    ("GET", "/info"): "What text-embeddings-inference tells of itself.",
+    **{("GET", path): "Whether a bundle serves, for probes; needs no key." for path in PROBES},
     ("GET", "/version"): "Which bundle serves, and which were refused.",
     ("GET", "/health"): "Whether a bundle serves; needs no key.",
     ("GET", "/metrics"): "Counts and times for Prometheus.",
@@ -58,7 +75,7 @@ def document(routes: Iterable[tuple[str, str]], prefix: str = "") -> dict[str, A
     Args:
         prefix: of the routes every application has of its own (`/ads/version`).
     """
-    listed = sorted(routes)
+    listed = sorted((method, path) for method, path in routes if not path.startswith("/*/"))
     known = [path for _, path in listed if path in BODIES]
     components = _schemas([BODIES[path] for path in known])[1]
     paths: dict[str, Any] = {}

@@ -13,6 +13,7 @@ from ray.serve import Application
 from ray.serve.config import BackpressureConfig
 
 from deployments.compose import compose, keys_of_environment
+from deployments.dialects.documents import Reading
 from deployments.http import Routes
 from deployments.live import LiveBundle
 from deployments.metrics import ASGIApp
@@ -47,6 +48,8 @@ class Args(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     records: str = "var/records"
     budget_ms: float = BUDGET_MS
     """What a request may take if it does not say."""
+    dialects: Reading = Reading()
+    """What is looked for in queries and documents of other protocols."""
     num_cpus: float = 0.1
     resources: dict[str, float] = {}
     """What a replica asks of its node; with SQLite only one node may have it."""
@@ -113,7 +116,7 @@ class Replica:
         folder, store = Path(args.records), open_store(args.state)
         self._recorder = RecordWriter(folder) if ranks else None
         self._live = LiveBundle(store, self._recorder, folder)
-        self._service = Service(self._live, store, folder, args.budget_ms)
+        self._service = Service(self._live, store, folder, args.budget_ms, args.dialects)
         if ranks:
             self._live.load_first(Path(args.bundle))
 

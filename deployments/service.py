@@ -9,14 +9,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from deployments.budget import KEPT, Pace
+from deployments.dialects.documents import Reading
 from deployments.http import AGAIN, HttpError, Reply, Request, Routes
-from deployments.lanes import Busy, Lane, Late
+from deployments.lanes import Busy, Lane, Late, Result
 from deployments.live import LiveBundle, number
 from raysys.errors import Part, PartError
 from raysys.ranker import Ranker
 from raysys.state.protocol import StateStore
 from raysys.surfaces.asker import Asker
+from raysys.surfaces.experts import Encoder
 from raysys.types import Floats, Query
 
 BUDGET_MS = 1_000.0
@@ -26,6 +30,10 @@ WRITE_S = 10.0
 WRITERS, READERS = 8, 4
 WAITING_WRITES, WAITING_READS, WAITING_TEXTS = 128, 256, 32
 """Jobs that may wait for the disk or the encoder; more are told to come again, or done without."""
+SCORERS, WAITING_SCORES, WAITING_BATCHES = 2, 64, 64
+"""Threads that score documents, and what may wait for them or for the encoder of batches."""
+BATCH = 16
+"""Texts encoded at a time, so that a long batch does not keep a short one waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +55,23 @@ class Service:
     """
 
     def __init__(
-        self, live: LiveBundle, store: StateStore, records: Path | None = None, budget_ms: float = BUDGET_MS
+        self,
+        live: LiveBundle,
+        store: StateStore,
+        records: Path | None = None,
+        budget_ms: float = BUDGET_MS,
+        reading: Reading = Reading(),  # noqa: B008 (frozen)
     ) -> None:
-        self.live, self.store, self.records = live, store, records
+        self.live, self.store, self.records, self.reading = live, store, records, reading
         self._budget_ms = budget_ms
         self._paces: dict[str, Pace] = {}
         self.writes = Lane("write", WRITERS, WAITING_WRITES)
         self.reads = Lane("read", READERS, WAITING_READS)
         self.texts = Lane("encode", 1, WAITING_TEXTS)
-        for name, lane in (("writes", self.writes), ("reads", self.reads), ("texts", self.texts)):
+        self.scores = Lane("score", SCORERS, WAITING_SCORES)
+        self.batches = Lane("batch", 1, WAITING_BATCHES)
+        for name in ("writes", "reads", "texts", "scores", "batches"):
+            lane = getattr(self, name)
             live.meters.watch(
                 f"raysys_{name}_held", f"{name} begun or in line.", partial(number, lane, "held")
             )
@@ -84,14 +100,21 @@ class Service:
         candidates: int = 0,
         *,
         promotes: bool = False,
+        vector: Floats | None = None,
+        pace: str = "",
     ) -> Ready:
-        """Wait for the store and the encoder at the same time, for as long as the budget allows."""
-        left = self.left(request, budget_ms)
-        if left <= self._pace(query).expected(candidates):
-            self._pace(query).skipped()
+        """Wait for the store and the encoder at the same time, for as long as the budget allows.
+
+        Args:
+            vector: (D,) of the query, if the host has sent it.
+            pace: whose experience tells how long the rest will take; empty for the surface's.
+        """
+        left, expected = self.left(request, budget_ms), self._pace(pace or query.surface)
+        if left <= expected.expected(candidates):
+            expected.skipped()
             return Ready(None, None, ("deadline", "state"), left)
         until = request.watch.spent() + left * (1 - KEPT)
-        vector, encoding, missing = self._vector(ranker, query.text)
+        vector, encoding, missing = self._vector(ranker, query.text, vector)
         reading = self._reading(partial(ranker.meet, query, tuple(missing), promotes=promotes))
         if encoding is not None:
             vector = await self._encoded(encoding, until - request.watch.spent(), missing)
@@ -105,11 +128,19 @@ class Service:
         """The body has become a question."""
         self.live.meters.stage("decode", request.watch.lap("decode"))
 
-    def ranked(self, query: Query, request: Request, degraded: Sequence[Part], candidates: int = 0) -> None:
+    def ranked(
+        self,
+        query: Query,
+        request: Request,
+        degraded: Sequence[Part],
+        candidates: int = 0,
+        *,
+        pace: str = "",
+    ) -> None:
         """A ranking was made: note how long it took and what it did without."""
         seconds = request.watch.lap("rank")
         if "deadline" not in degraded:
-            self._pace(query).took(candidates, seconds)
+            self._pace(pace or query.surface).took(candidates, seconds)
         if degraded:
             self.live.meters.degraded(degraded)
 
@@ -127,6 +158,33 @@ class Service:
             told = f"the state store did not answer within {WRITE_S:g} s; what was sent may be kept"
             raise HttpError(503, "store", f"{told}, so send it again with the same event_id", AGAIN) from None
 
+    def started(self, lane: Lane, work: Callable[..., Result], *args: Any) -> "Future[Result]":
+        """Put work in a lane.
+
+        Raises:
+            HttpError: 429, too much of it waits already.
+        """
+        try:
+            return lane.start(work, *args)
+        except Busy:
+            raise HttpError(429, "busy", "too many requests wait already; send again", AGAIN) from None
+
+    async def vectors(self, encoder: Encoder, texts: Sequence[str], width: int) -> Floats:
+        """Unit rows (n, D) of texts, a few at a time in a thread; a text by itself goes with the queries.
+
+        Raises:
+            HttpError: 429 if too much waits already, 500 if the encoder failed.
+        """
+        lane = self.texts if len(texts) == 1 else self.batches
+        parts = [np.zeros((0, width), np.float32)]
+        try:
+            for start in range(0, len(texts), BATCH):
+                part = self.started(lane, encoder.encode, texts[start : start + BATCH])
+                parts.append(await lane.result(part))
+        except PartError as error:
+            raise HttpError(500, "encoder", str(error)) from error
+        return np.concatenate(parts)
+
     def own_routes(self, *, ranks: bool = True) -> Routes:
         """The routes that every application has; `ranks` is whether it needs a bundle."""
 
@@ -143,13 +201,15 @@ class Service:
 
         return {("GET", "/version"): version, ("GET", "/health"): health}
 
-    def _pace(self, query: Query) -> Pace:
-        return self._paces.setdefault(query.surface, Pace())
+    def _pace(self, name: str) -> Pace:
+        return self._paces.setdefault(name, Pace())
 
-    def _vector(self, ranker: Ranker, text: str) -> tuple[Floats | None, "Future[Any] | None", list[Part]]:
+    def _vector(
+        self, ranker: Ranker, text: str, sent: Floats | None
+    ) -> tuple[Floats | None, "Future[Any] | None", list[Part]]:
         """The query's vector if it is known, the work on it if not, or that it has to be done without."""
-        if not text.strip() or ranker.bundle.encoder is None:
-            return None, None, []
+        if sent is not None or not text.strip() or ranker.bundle.encoder is None:
+            return sent, None, []
         if (vector := ranker.cached_vector(text)) is not None:
             return vector, None, []
         try:

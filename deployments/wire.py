@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import numpy as np
 
+from deployments.dialects.envelope import asker_in
 from raysys.errors import DataError
 from raysys.events import MAX_AHEAD_MS, located
 from raysys.rules import parse_filter, parse_rule
@@ -58,6 +59,11 @@ class _Asked(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     explain: bool = False
     budget_ms: Annotated[float, msgspec.Meta(gt=0)] | None = None
     time_ms: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+    def named_by(self, headers: Mapping[bytes, bytes]) -> None:
+        """Let the headers `X-User-Id` and `X-Session-Id` say who asks, where the body does not."""
+        user, session = asker_in(headers)
+        self.user_id, self.session_id = self.user_id or user or None, self.session_id or session or None
 
     def question(self, surface: Surface, now_ms: int, *, text: str = "", item_id: str | None = None) -> Query:
         """The question in the words of the library."""

@@ -262,6 +262,11 @@ class Ranker:
         without: tuple[Part, ...] = ("encoder",) if vector is None else ()
         return self.score(query, sent, vector, (*degraded, *without), asker)
 
+    @property
+    def text_width(self) -> int:
+        """D of the vectors of texts."""
+        return int(self.bundle.catalog.text_vectors.shape[1])
+
     def encode(self, text: str) -> Floats | None:
         """The vector (384,) of a text, None if the bundle has no encoder; takes milliseconds unless cached.
 

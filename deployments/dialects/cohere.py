@@ -1,61 +1,54 @@
-"""The rerank API of Cohere v2, as its SDK and the engines that speak it expect it."""
+"""The rerank API of Cohere, v2 and v1; v1's answer also has what Jina, vLLM and Infinity clients look for."""
 
-import uuid
+from typing import Any
 
-import msgspec
-import numpy as np
-
-from deployments.http import HttpError, Reply
-from raysys.types import Floats
-
-MOST_DOCUMENTS = 10_000
+from deployments.dialects.dialect import Asked, Dialect, Document, Extras, Scored
+from deployments.dialects.entries import answer, scored_list
 
 
-class RerankRequest(msgspec.Struct, kw_only=True):
-    """Unknown fields and explicit nulls are normal here: clients of many versions send them."""
+class CohereRequest(Extras, kw_only=True):
+    """Documents to score for a query. Objects count by their `text`, else by all their values."""
 
     query: str
-    documents: list[str | dict[str, object]]
+    documents: list[Document]
     top_n: int | None = None
     return_documents: bool | None = None
+    rank_fields: list[str] | None = None
+    """v1: keys of an object that make its text, in this order."""
 
 
-class Asked(msgspec.Struct, frozen=True):
-    """A checked request: every document is one text."""
-
-    query: str
-    documents: list[str]
-    top_n: int | None
-
-
-def decode(body: bytes) -> Asked:
-    """A request; trouble is told in the dialect's own error body (`{"message": ...}`)."""
-    try:
-        asked = msgspec.json.decode(body, type=RerankRequest)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise HttpError(400, "bad_request", f"invalid request: {error}") from error
-    if asked.top_n is not None and asked.top_n < 1:
-        raise HttpError(400, "bad_request", f"top_n is {asked.top_n}, must be at least 1")
-    if len(asked.documents) > MOST_DOCUMENTS:
-        told = f"{len(asked.documents)} documents, at most {MOST_DOCUMENTS} are taken"
-        raise HttpError(400, "bad_request", told)
-    return Asked(asked.query, [_text(document) for document in asked.documents], asked.top_n)
+def asked(request: CohereRequest) -> Asked:
+    return Asked(
+        query=request.query,
+        documents=request.documents,
+        extras=request,
+        top=request.top_n,
+        echo=bool(request.return_documents),
+        fields=tuple(request.rank_fields or ()),
+    )
 
 
-def _text(document: str | dict[str, object]) -> str:
-    """A document's words; structured ones are read field by field."""
-    if isinstance(document, str):
-        return document
-    return str(document["text"]) if "text" in document else " ".join(str(v) for v in document.values())
+def results(scored: Scored) -> str:
+    """Entries with a `document` only if it was asked for: Elasticsearch fails on any further key."""
+    return scored_list(scored)
 
 
-def reply(asked: Asked, scores: Floats) -> Reply:
-    """Every document once (or the first `top_n`), best first, ties in the order given.
+def meta(version: str) -> dict[str, Any]:
+    return {"api_version": {"version": version}, "billed_units": {"search_units": 1}}
 
-    Scores have at most 8 decimals and always a point: some clients cast longer literals, or
-    whole ones, to a type that fails.
-    """
-    order = np.argsort(-scores, kind="stable")[: asked.top_n]
-    results = [{"index": int(n), "relevance_score": round(float(scores[n]), 8)} for n in order]
-    meta = {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}}
-    return Reply({"id": uuid.uuid4().hex, "results": results, "meta": meta})
+
+def usage(scored: Scored) -> dict[str, int]:
+    return {"prompt_tokens": scored.tokens, "total_tokens": scored.tokens}
+
+
+def reply_v2(scored: Scored) -> bytes:
+    return answer(scored, {"id": scored.id}, "results", results(scored), {"meta": meta("2")})
+
+
+def reply_v1(scored: Scored) -> bytes:
+    head = {"id": scored.id, "object": "list", "model": scored.model}
+    return answer(scored, head, "results", results(scored), {"usage": usage(scored), "meta": meta("1")})
+
+
+V2 = Dialect(name="cohere", request=CohereRequest, asked=asked, reply=reply_v2)
+V1 = Dialect(name="cohere-v1", request=CohereRequest, asked=asked, reply=reply_v1)

@@ -59,7 +59,7 @@ def test_a_user_id_may_hold_a_slash_and_other_letters() -> None:
 
 
 def test_a_dialect_tells_its_errors_in_its_own_body() -> None:
-    assert set(calls(("GET", "/v2/rerank"))[0].json()) == {"message"}
+    assert set(calls(("GET", "/v2/rerank"))[0].json()) == {"message", "detail", "id"}
     assert set(calls(("GET", "/rank"))[0].json()) == {"error"}
 
 

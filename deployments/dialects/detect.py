@@ -1,0 +1,59 @@
+"""Which dialect a request on a shared path speaks, told by its keys."""
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from deployments.dialects.cohere import V1, V2
+from deployments.dialects.dashscope import DASHSCOPE
+from deployments.dialects.dialect import Dialect
+from deployments.dialects.infinity import INFINITY
+from deployments.dialects.jina import JINA
+from deployments.dialects.nvidia import NVIDIA
+from deployments.dialects.tei import TEI
+from deployments.dialects.vllm import VLLM
+from deployments.dialects.voyage import VOYAGE
+from deployments.dialects.weaviate import WEAVIATE
+
+SHARED = ("/rerank", "/v1/rerank")
+"""Paths where the body tells the dialect."""
+PATHS = {
+    "/v2/rerank": V2,
+    "/v1/ranking": NVIDIA,
+    "/v1/retrieval/nvidia/reranking": NVIDIA,
+    "/api/v1/services/rerank/text-rerank/text-rerank": DASHSCOPE,
+}
+"""Paths of one dialect."""
+PATHS |= {
+    f"/{dialect.name}{path}": dialect
+    for dialect in (V2, JINA, VOYAGE, TEI, VLLM, INFINITY, WEAVIATE, DASHSCOPE, NVIDIA)
+    for path in (*SHARED, "/v2/rerank")
+}
+"""And below each dialect's name, for clients that their body does not give away."""
+
+
+class _Keys(msgspec.Struct):
+    """Present, even as null or false, is a sign; absent is none."""
+
+    texts: Raw | UnsetType = UNSET
+    input: Raw | UnsetType = UNSET
+    passages: Raw | UnsetType = UNSET
+    top_k: Raw | UnsetType = UNSET
+    truncation: Raw | UnsetType = UNSET
+    property: Raw | UnsetType = UNSET
+
+
+def dialect_of(body: bytes) -> Dialect:
+    """The dialect of a request on `/rerank` or `/v1/rerank`; what cannot be read is Cohere's to refuse."""
+    try:
+        keys = msgspec.json.decode(body, type=_Keys)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return V1
+    if keys.texts is not UNSET:
+        return TEI
+    if keys.input is not UNSET:
+        return DASHSCOPE
+    if keys.passages is not UNSET:
+        return NVIDIA
+    if keys.top_k is not UNSET or keys.truncation is not UNSET:
+        return VOYAGE
+    return V1 if keys.property is UNSET else WEAVIATE
