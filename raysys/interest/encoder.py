@@ -9,13 +9,12 @@ import numpy as np
 from raysys.catalog import Catalog
 from raysys.errors import BundleError, PartError
 from raysys.interest.content import Content
+from raysys.interest.narrow import load_vectors, narrow_weights
 from raysys.interest.sequences import gap_buckets
 from raysys.types import Bools, Floats, Ints
 
 USER, ITEM = "user_encoder.onnx", "item_tower.onnx"
 IDENTITY, KNOWN, CONFIG = "identity.npy", "known.npy", "network.json"
-VECTORS = "item_vectors.npy"
-"""Of a whole catalog; where they are, the identities need no file of their own."""
 READ, SEEN = ("text", "category", "brand", "log_price"), ("image", "audio")
 """Columns of `Content` that every item tower reads, and those that it reads where the shop has them."""
 ITEMS = 1024
@@ -124,11 +123,16 @@ class UserEncoder:
         }
         return np.asarray(_run(self._user, given)[0])
 
+    def narrow(self) -> Self:
+        """The same encoder with weights of 16 bits."""
+        user, item = (narrow_weights(graph) for graph in self._files)
+        return type(self)(user, item, self._identity, self._known, self._config)
+
     def save(self, folder: Path, *, identities: bool = True) -> None:
         """Write into `folder`, which must not exist yet.
 
         Args:
-            identities: without them the folder must get VECTORS, which tell those of all known items.
+            identities: without them the folder must get the vectors of a whole catalog, which tell them.
         """
         folder.mkdir(parents=True)
         for name, content in zip((USER, ITEM), self._files, strict=True):
@@ -139,14 +143,23 @@ class UserEncoder:
         (folder / CONFIG).write_bytes(msgspec.json.format(msgspec.json.encode(self._config)))
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what `export_network` or `save` wrote; the identities stay on disk, memory-mapped."""
-        alone = (folder / IDENTITY).exists()
+    def load(cls, folder: Path, vectors: Floats | None = None) -> Self:
+        """Read what `export_network` or `save` wrote; the identities stay on disk, memory-mapped.
+
+        Args:
+            vectors: of the whole catalog, from the same folder, where they were read before.
+        """
         try:
+            if vectors is not None:
+                identity = vectors
+            elif (folder / IDENTITY).exists():
+                identity = np.load(folder / IDENTITY, "r", allow_pickle=False)
+            else:
+                identity, _ = load_vectors(folder)
             return cls(
                 (folder / USER).read_bytes(),
                 (folder / ITEM).read_bytes(),
-                np.load(folder / (IDENTITY if alone else VECTORS), "r", allow_pickle=False),
+                identity,
                 np.load(folder / KNOWN, "r", allow_pickle=False),
                 msgspec.json.decode((folder / CONFIG).read_bytes()),
             )

@@ -57,8 +57,10 @@ class Rows:
 
     @classmethod
     def load(cls, folder: Path, name: str) -> Self:
+        """What `save` wrote, memory-mapped, but as plain arrays: a memmap's own indexing runs in Python."""
         parts = ("start", "column", "value")
-        return cls(*(np.load(folder / f"{name}_{part}.npy", "r", allow_pickle=False) for part in parts))
+        arrays = (np.load(folder / f"{name}_{part}.npy", "r", allow_pickle=False) for part in parts)
+        return cls(*(array.view(np.ndarray) for array in arrays))
 
     @classmethod
     def of(cls, matrix: object) -> Self:
@@ -161,12 +163,10 @@ def _stacked(parts: Sequence[Rows]) -> Rows:
 class Neighbors:
     """User-kNN: what people with a similar basket chose. Rows are people without a name."""
 
-    people: Rows
-    """(U, I) unit rows of decayed weights times the rarity of the item."""
     chosen: Rows
     """(U, I) decayed counts, what a neighbor votes with."""
     takers: Rows
-    """(I, U) `people` transposed, to find who shares an item."""
+    """(I, U) the counts times the rarity of the item, of length 1 for each person: who shares an item."""
     rarity: Floats
     """(I,) weight of each item in a comparison (inverse user frequency)."""
 
@@ -181,16 +181,14 @@ class Neighbors:
         people = chosen.multiply(rarity[None, :]).tocsr()
         norm = np.sqrt(np.asarray(people.multiply(people).sum(1)).ravel())
         people = sparse.diags(1.0 / np.maximum(norm, 1e-9)) @ people
-        return cls(
-            people=Rows.of(people), chosen=Rows.of(chosen), takers=Rows.of(people.T.tocsr()), rarity=rarity
-        )
+        return cls(chosen=Rows.of(chosen), takers=Rows.of(people.T.tocsr()), rarity=rarity)
 
     def scores(self, rows: Ints, weights: Floats, *, most: int = 200) -> Floats:
         """Votes (I,) of the `most` people most similar to whoever has `rows` with `weights` (n,).
 
         Somebody with the very same basket, as the user's own row in training is, does not vote.
         """
-        items, users = len(self.rarity), len(self.people)
+        items, users = len(self.rarity), len(self.chosen)
         mine = weights * self.rarity[rows]
         similar = self.takers.weighted(rows, mine / max(float(np.linalg.norm(mine)), 1e-9), users)
         similar[similar > 0.9999] = 0.0
@@ -199,11 +197,11 @@ class Neighbors:
         return self.chosen.weighted(best, similar[best] ** 2, items)
 
     def save(self, folder: Path) -> None:
-        for name in ("people", "chosen", "takers"):
+        for name in ("chosen", "takers"):
             getattr(self, name).save(folder, name)
         np.save(folder / "rarity.npy", self.rarity, allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        parts = {name: Rows.load(folder, name) for name in ("people", "chosen", "takers")}
-        return cls(**parts, rarity=np.load(folder / "rarity.npy", "r", allow_pickle=False))
+        parts = {name: Rows.load(folder, name) for name in ("chosen", "takers")}
+        return cls(**parts, rarity=np.load(folder / "rarity.npy", allow_pickle=False))

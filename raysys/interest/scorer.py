@@ -13,6 +13,7 @@ from raysys.interest.combination import Combination, load_combination
 from raysys.interest.features import FEATURES, Partners, UserView, features, own_due, user_view
 from raysys.interest.habits import Habits
 from raysys.interest.partners import Following, Neighbors, Rows
+from raysys.interest.rating import RatingHead
 from raysys.interest.recall import SIZES, RecallSizes, recall
 from raysys.interest.shelf import FACTS, LEAF, Sales, Shelf
 from raysys.interest.source import NetworkSource
@@ -38,13 +39,16 @@ class InterestScorer:
     combinations: tuple[Combination, ...]
     """(E,) for items that are offered."""
     answers: tuple[Combination, ...]
-    """(E,) for items that answer a question: a person who asks for tea will have one of the teas."""
+    """(E,) for items that answer a question: a person who asks for tea will have one of the teas. Where
+    nobody was asked about any, they are `combinations` itself, which is then kept once."""
     network: NetworkSource | None = None
     network_heard: bool = True
     """Whether the combinations look at the network's score; else it only recalls."""
     sizes: RecallSizes = SIZES
     new_only: bool = False
     """Whether nobody takes a thing twice here, so that what is one's own is not proposed."""
+    rating: RatingHead | None = None
+    """For logs with ratings."""
     shelf: Shelf | None = None
     """Of the catalog last given to `with_items`; it is not saved."""
 
@@ -102,6 +106,12 @@ class InterestScorer:
         found[known] = own_due(view, rows[known], now_ms)
         return found
 
+    def stars(self, view: UserView, rows: Ints) -> Floats:
+        """Stars (C,) that this person would give; NaN where the row is -1, and all of it without ratings."""
+        if self.rating is None:
+            return np.full(len(rows), np.nan)
+        return self.rating.stars(view.rated, view.stars, rows)
+
     def uncertainty(self, view: UserView, rows: Ints) -> Floats:
         """How little (C,) in [0, 1] is known of item and person: it falls with what was counted."""
         sold = view.shelf.facts[np.maximum(rows, 0), FACTS.index("popularity")]
@@ -142,6 +152,7 @@ class InterestScorer:
         head["sizes"] = {name: getattr(self.sizes, name) for name in self.sizes.__slots__}
         head["network_heard"], head["new_only"] = self.network_heard, self.new_only
         head["following"] = asdict(self.partners.following)
+        head["answers"] = self.answers is not self.combinations
         head["likeness"] = [likeness.bag for likeness in self.partners.likeness]
         (folder / "interest.json").write_bytes(msgspec.json.encode(head))
         self.partners.co_visit.save(folder, "co_visit")
@@ -152,10 +163,13 @@ class InterestScorer:
         self.sales.save(folder)
         for kind, combination in zip(self.kinds, self.combinations, strict=True):
             combination.save(folder, kind)
-        for kind, combination in zip(self.kinds, self.answers, strict=True):
-            combination.save(folder, f"{kind}.answer")
+        if self.answers is not self.combinations:
+            for kind, combination in zip(self.kinds, self.answers, strict=True):
+                combination.save(folder, f"{kind}.answer")
         if self.network is not None:
             self.network.save(folder / NETWORK)
+        if self.rating is not None:
+            self.rating.save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -173,15 +187,20 @@ class InterestScorer:
             likeness=tuple(Likeness.load(folder, bag) for bag in head["likeness"]),
         )
         network = NetworkSource.load(folder / NETWORK) if (folder / NETWORK).is_dir() else None
+        combinations = tuple(load_combination(folder, kind) for kind in head["kinds"])
+        answers = combinations
+        if head.get("answers", True):  # models saved before there was this word have them
+            answers = tuple(load_combination(folder, f"{kind}.answer") for kind in head["kinds"])
         return cls(
             kinds=tuple(head["kinds"]),
             primary=head["primary"],
             partners=partners,
             sales=Sales.load(folder),
-            combinations=tuple(load_combination(folder, kind) for kind in head["kinds"]),
-            answers=tuple(load_combination(folder, f"{kind}.answer") for kind in head["kinds"]),
+            combinations=combinations,
+            answers=answers,
             network=network,
             network_heard=head["network_heard"],
             sizes=RecallSizes(**head["sizes"]),
             new_only=head["new_only"],
+            rating=RatingHead.load(folder),
         )

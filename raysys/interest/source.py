@@ -1,6 +1,6 @@
 """The network as a source of scores: how much of everybody's choices it expects to fall on each item."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +8,9 @@ import numpy as np
 from raysys.catalog import Catalog
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.habits import Habits
+from raysys.interest.narrow import eight_bit, load_vectors, save_vectors, widened
 from raysys.types import Floats, Ints
 
-VECTORS = "item_vectors.npy"
 BESIDE = "beside"
 
 
@@ -22,6 +22,8 @@ class NetworkSource:
     vectors: Floats
     """(I, D) float32; new items have theirs from their content."""
     beside: tuple["NetworkSource", ...] = ()
+    rounded: bool = False
+    """Whether the vectors are rounded to eight bits each, and stored so."""
 
     @classmethod
     def of(cls, encoder: UserEncoder, catalog: Catalog) -> "NetworkSource":
@@ -34,7 +36,13 @@ class NetworkSource:
             return self
         fresh = self.encoder.item_vectors(catalog, known)
         beside = tuple(other.with_items(catalog) for other in self.beside)
-        return NetworkSource(self.encoder, np.concatenate([self.vectors, fresh]), beside)
+        return replace(self, vectors=np.concatenate([self.vectors, fresh]), beside=beside)
+
+    def narrow(self) -> "NetworkSource":
+        """The same with vectors of eight bits and weights of 16."""
+        beside = tuple(other.narrow() for other in self.beside)
+        vectors = widened(*eight_bit(self.vectors))
+        return NetworkSource(self.encoder.narrow(), vectors, beside, rounded=True)
 
     def scores(self, habits: Habits, now_ms: int) -> Floats:
         """(I,) the softmax share of each item times I: 1 is what chance would give.
@@ -63,13 +71,14 @@ class NetworkSource:
 
     def save(self, folder: Path) -> None:
         """Write into `folder`, which must not exist yet."""
-        self.encoder.save(folder)
-        np.save(folder / VECTORS, self.vectors, allow_pickle=False)
+        self.encoder.save(folder, identities=False)
+        save_vectors(folder, self.vectors, narrow=self.rounded)
         for number, other in enumerate(self.beside):
             other.save(folder / f"{BESIDE}_{number}")
 
     @classmethod
     def load(cls, folder: Path) -> "NetworkSource":
-        """What `save` wrote, the vectors memory-mapped."""
+        """What `save` wrote; vectors that are not rounded stay on disk, memory-mapped."""
         beside = tuple(cls.load(part) for part in sorted(folder.glob(f"{BESIDE}_*")))
-        return cls(UserEncoder.load(folder), np.load(folder / VECTORS, "r", allow_pickle=False), beside)
+        vectors, rounded = load_vectors(folder)
+        return cls(UserEncoder.load(folder, vectors), vectors, beside, rounded=rounded)
