@@ -59,6 +59,31 @@ def lines(series: Mapping[str, Sequence[float]], *, across: str, unit: str) -> b
     return _png(figure)
 
 
+def trade_off(
+    points: Mapping[str, tuple[float, float, float]], front: Sequence[str], *, cost: str, unit: str
+) -> bytes:
+    """PNG of what each system costs and reaches.
+
+    Args:
+        points: by name: cost, value, and the error of the value.
+        front: the names that no other beats in both, the cheapest first; a line joins them.
+        cost: unit of the cost; its axis is logarithmic.
+    """
+    if unknown := [name for name in front if name not in points]:
+        raise DataError(f"the front names {unknown}, the points are {sorted(points)}")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for name, (spent, value, error) in points.items():
+        color = "C0" if name in front else "gray"
+        axes.errorbar(spent, value, error, marker="o", color=color, capsize=2)
+        axes.annotate(name, (spent, value), xytext=(5, 4), textcoords="offset points", fontsize=7)
+    axes.plot([points[name][0] for name in front], [points[name][1] for name in front], color="C0")
+    axes.set(xlabel=cost, ylabel=unit, xscale="log")
+    return _png(figure)
+
+
 def calibration(
     prob: Floats, done: Bools, *, weight: Floats | None = None, bins: int = 10, logarithmic: bool = False
 ) -> bytes:

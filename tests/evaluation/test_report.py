@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from raysys.errors import DataError
-from raysys.evaluation.report import Section, bars, calibration, lines, render, write_report
+from raysys.evaluation.report import (
+    Section,
+    bars,
+    calibration,
+    lines,
+    render,
+    trade_off,
+    write_report,
+)
 
 PNG = b"\x89PNG"
 
@@ -48,3 +56,10 @@ def test_columns_of_unlike_length_are_refused() -> None:
         bars(["a", "b"], [0.1], [0.1], unit="x")
     with pytest.raises(DataError, match="expected one shape"):
         calibration(np.zeros(2), np.zeros(3, np.bool_))
+
+
+def test_a_trade_off_is_drawn_with_its_front_which_names_points() -> None:
+    points = {"full": (100.0, 0.3, 0.01), "small": (10.0, 0.29, 0.01), "bad": (50.0, 0.2, 0.01)}
+    assert trade_off(points, ["small", "full"], cost="µs", unit="NDCG@10").startswith(PNG)
+    with pytest.raises(DataError, match=r"front names \['tiny'\]"):
+        trade_off(points, ["tiny"], cost="µs", unit="NDCG@10")
