@@ -101,6 +101,9 @@ class UserView:
     """(4,) days, idle, basket, repeats."""
     total: float
     """Faded slow count of everything."""
+    rated: float
+    """Ratings with stars, and the sum of them."""
+    stars: float
     price_ratio: float
     """What this person usually pays beside the usual price of a leaf, in logs."""
 
@@ -153,6 +156,8 @@ def user_view(
         edges=tuple(score[top] for score, top in zip(scores, tops, strict=True)),
         user=_user(habits, now_ms),
         total=max(total, 1e-9),
+        rated=habits.rated,
+        stars=habits.stars,
         price_ratio=float(faded @ shelf.price_ratio[rows] / total) if total > 0 else 0.0,
     )
 

@@ -15,6 +15,7 @@ from raysys.interest.features import Partners, UserView, features
 from raysys.interest.habits import NOBODY, Habits, habits_of
 from raysys.interest.interactions import Interactions, popularity
 from raysys.interest.partners import Following, Neighbors, co_visits, item_knn
+from raysys.interest.rating import fit_rating
 from raysys.interest.recall import SIZES, RecallSizes, recall
 from raysys.interest.scorer import InterestScorer
 from raysys.interest.shelf import LEAF, Sales
@@ -176,7 +177,8 @@ def fit_lessons(
         answers, more, _ = combine(Examples.joined(asked), names, config.strength, config.seed)
         contests = (*contests, *more)
     late = _untrained(events, catalog, int(events.time_ms[-1]) + 1, config, network)
-    scorer = replace(late, combinations=combinations, answers=answers)
+    rating = fit_rating(events, len(catalog))
+    scorer = replace(late, combinations=combinations, answers=answers, rating=rating)
     held = held_out(joined.person, config.seed)
     return Fitted(scorer, contests, held, replace(scorer, combinations=fresh, answers=fresh))
 
@@ -186,7 +188,8 @@ def relearned(
 ) -> InterestScorer:
     """The same combinations over partners that know another log, of the same catalog."""
     other = _untrained(events, catalog, int(events.time_ms[-1]) + 1, config, scorer.network)
-    return replace(other, combinations=scorer.combinations, answers=scorer.answers)
+    rating = fit_rating(events, len(catalog))
+    return replace(other, combinations=scorer.combinations, answers=scorer.answers, rating=rating)
 
 
 def _untrained(

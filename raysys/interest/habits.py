@@ -36,6 +36,10 @@ class Habits:
     """(H,) oldest first; -1 for items that the catalog does not know."""
     history_kinds: Ints
     history_ms: Ints
+    rated: float = 0.0
+    """Ratings with stars."""
+    stars: float = 0.0
+    """The sum of them."""
 
     @classmethod
     def of(cls, state: State | None, catalog: Catalog) -> "Habits":
@@ -60,6 +64,8 @@ class Habits:
             history_rows=catalog.rows(state.history_items),
             history_kinds=np.asarray(state.history_kinds, np.int64),
             history_ms=np.asarray(state.history_ms, np.int64),
+            rated=float(state.rated),
+            stars=state.stars,
         )
 
 
@@ -86,8 +92,10 @@ def habits_of(events: Interactions) -> Mapping[int, Habits]:
     users, starts = np.unique(own["user"], return_index=True)
     ends = np.append(starts, len(own["user"]))[1:]
     bounds = dict(zip(users.tolist(), zip(starts.tolist(), ends.tolist(), strict=True), strict=True))
+    stars = np.where(events.kind == KINDS.index("rating"), events.stars(), np.nan)
     found = {}
     for user, at in events.by_user():
+        given = stars[at][np.isfinite(stars[at])]
         low, high = bounds.get(user, (0, 0))
         low = max(low, high - OWN_ITEMS)
         latest = at[-HISTORY:]
@@ -103,6 +111,8 @@ def habits_of(events: Interactions) -> Mapping[int, Habits]:
             history_rows=events.row[latest],
             history_kinds=events.kind[latest],
             history_ms=events.time_ms[latest],
+            rated=float(len(given)),
+            stars=float(given.sum()),
         )
     return found
 

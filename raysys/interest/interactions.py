@@ -28,9 +28,12 @@ class Interactions:
     row: Ints
     kind: Ints
     time_ms: Ints
+    value: Floats | None = None
+    """(N,) stars of a rating, NaN where an event has none; None if the log was read without them."""
 
     def __post_init__(self) -> None:
         shapes = {len(self.user), len(self.row), len(self.kind), len(self.time_ms)}
+        shapes |= set() if self.value is None else {len(self.value)}
         if len(shapes) != 1:
             raise DataError(f"interactions have columns of {sorted(shapes)} rows, expected one length")
         if np.any(np.diff(self.time_ms) < 0):
@@ -38,6 +41,10 @@ class Interactions:
 
     def __len__(self) -> int:
         return len(self.user)
+
+    def stars(self) -> Floats:
+        """(N,) `value`, NaN where there is none."""
+        return np.full(len(self.user), np.nan) if self.value is None else self.value
 
     @classmethod
     def of(cls, data: "Dataset", catalog: Catalog) -> "Interactions":
@@ -51,6 +58,7 @@ class Interactions:
             row=row[known],
             kind=_kinds(frame)[known],
             time_ms=frame["time_ms"].to_numpy().astype(np.int64)[known],
+            value=_values(frame)[known],
         )
 
     @classmethod
@@ -75,7 +83,11 @@ class Interactions:
     def where(self, keep: Bools) -> "Interactions":
         """Those that `keep` (N,) says."""
         return Interactions(
-            user=self.user[keep], row=self.row[keep], kind=self.kind[keep], time_ms=self.time_ms[keep]
+            user=self.user[keep],
+            row=self.row[keep],
+            kind=self.kind[keep],
+            time_ms=self.time_ms[keep],
+            value=None if self.value is None else self.value[keep],
         )
 
     def before(self, time_ms: int) -> "Interactions":
@@ -90,6 +102,11 @@ class Interactions:
 def _kinds(frame: "DataFrame") -> Ints:
     """Index (N,) into events.KINDS of the column `kind`."""
     return np.asarray(_BY_NAME[np.searchsorted(_SORTED, frame["kind"].to_numpy().astype(str))])
+
+
+def _values(frame: "DataFrame") -> Floats:
+    """Column `value` (N,), NaN where it is null."""
+    return np.asarray(frame["value"].cast(float).fill_null(float("nan")).to_numpy(), np.float64)
 
 
 _NONE = np.zeros(0, np.int64)

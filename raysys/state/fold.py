@@ -125,6 +125,8 @@ def _interaction(state: State, event: Interaction) -> dict[str, Any]:
     if event.kind == "hide":
         changes["hidden"] = (*(i for i in state.hidden if i != event.item_id), event.item_id)[-HIDDEN:]
         return changes
+    if event.kind == "rating" and event.value is not None:
+        changes |= {"rated": state.rated + 1, "stars": state.stars + event.value}
     if not KIND_WEIGHTS[event.kind]:
         return changes  # a rating may be praise or blame: it stays in the history, uncounted
     changes |= _own_columns(state, event)

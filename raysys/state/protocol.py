@@ -59,6 +59,10 @@ class State(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     ads: dict[str, tuple[int, int]] = {}
     """By ad id: (UTC day number, showings on that day)."""
     attributes: dict[str, Any] = {}
+    rated: int = 0
+    """Ratings with a value."""
+    stars: float = 0.0
+    """The sum of their values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
