@@ -8,7 +8,7 @@ from typing import Literal, Self, TypeAlias, get_args
 
 import msgspec
 
-from raysys.text.normalize import words
+from raysys.text.analysis import Analyzer
 
 QueryClass: TypeAlias = Literal["none", "head", "torso", "tail", "unseen"]
 QUERY_CLASSES: tuple[QueryClass, ...] = get_args(QueryClass)
@@ -18,9 +18,12 @@ TORSO_SHARE = 0.8
 """The most frequent queries that make up half of the traffic are the head, up to 80 % the torso."""
 
 
+_READ = Analyzer()
+
+
 def query_key(text: str) -> str:
-    """What two queries must share to be the same: their words in order."""
-    return " ".join(words(text))
+    """What two queries must share to be the same: their tokens in order."""
+    return " ".join(_READ.tokens(text))
 
 
 @dataclass(frozen=True, slots=True)
