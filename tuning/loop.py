@@ -60,6 +60,8 @@ class LoopSettings:
     """How many horizons the combination learns from, where the network's score is no part of it."""
     most_queries: int = 10
     """Search queries measured for each user."""
+    network_seconds: float = 20.0
+    """CPU seconds at most that the released bundle's network goes on for in the next turn; 0 keeps it."""
     network: SearchSettings = field(default_factory=SearchSettings)
     policy: PolicySettings = field(default_factory=PolicySettings)
 

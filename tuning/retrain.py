@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +18,9 @@ from raysys.dataset.logged import rewards_of
 from raysys.dataset.read import Read, of_events, together
 from raysys.errors import ConfigError, DataError, RaysysError
 from raysys.evaluation.metrics import clustered_error
-from raysys.interest.fit import counted, fit_interest
+from raysys.interest.defaults import network_config
+from raysys.interest.encoder import UserEncoder
+from raysys.interest.fit import InterestConfig, counted, fit_interest, lessons_of
 from raysys.interest.interactions import Interactions
 from raysys.interest.scorer import InterestScorer
 from raysys.log import read_records
@@ -26,6 +29,7 @@ from raysys.state.open import open_store
 from tuning.demo import Demo
 from tuning.gate import Quality, judge
 from tuning.loop import LoopSettings, kinds_of, qualities_of, say
+from tuning.network import fit_and_export, older_of
 from tuning.quality import MODEL, Table, measure
 from tuning.release import policy_difference, release
 from tuning.stand_in import StandInEngine, kind
@@ -62,14 +66,18 @@ def simulate(demo: Demo, people: int) -> int:
     return begun
 
 
-def retrain(demo: Demo, since_ms: int, *, force: bool) -> Path | None:
+def retrain(demo: Demo, since_ms: int, *, force: bool, settings: LoopSettings | None = None) -> Path | None:
     """The next bundle from the live log; judged on what came since, then fitted on everything.
 
-    The network and the policy stay what they were: what people did since comes in through their
-    habits, the partners, and the combination.
+    The network goes on from the released one, with the items that came since; habits, partners and
+    the combination are learned anew. The policy stays what it was.
 
     Returns:
         The released bundle, None if the gate refused.
+
+    Raises:
+        ConfigError: no bundle is released, or none of this version.
+        DataError: too little happened since.
     """
     say("the next bundle")
     path = current(demo.bundles)
@@ -87,12 +95,14 @@ def retrain(demo: Demo, since_ms: int, *, force: bool) -> Path | None:
     interest = released.interest
     if not isinstance(interest, InterestScorer):
         raise ConfigError(f"{path.name} has no interest model of this version to start from")
-    settings = LoopSettings.read()
+    settings = settings or LoopSettings.read()
     config = replace(settings.interest(kinds_of(events)), network_heard=interest.network_heard)
     before, since = events.before(since_ms), events.since(since_ms)
     if not len(since):
         raise DataError("nothing happened since the last turn; there is nothing to judge a bundle by")
     encoder = None if interest.network is None else interest.network.encoder
+    if encoder is not None and settings.network_seconds:
+        encoder = gone_on(path, before, catalog, config, settings.network_seconds)
     fresh = fit_interest(before, catalog, config, encoder)
     new = measure(fresh.scorer, before, since, since_ms, most_queries=5)
     old = measure(interest.with_items(catalog), before, since, since_ms, most_queries=5)
@@ -105,6 +115,25 @@ def retrain(demo: Demo, since_ms: int, *, force: bool) -> Path | None:
         manifest={"data": data.report, "after": released.id},
     )
     return _through_the_gate(demo, bundle, released, new, old, read, force=force)
+
+
+def gone_on(
+    bundle: Path, events: Interactions, catalog: Catalog, config: InterestConfig, cpu_seconds: float
+) -> UserEncoder:
+    """The network of a bundle after some more CPU seconds at most, on a log that has grown since.
+
+    If the combination hears the network, this learns only from what was before the days that the
+    combination learns from; so in every turn, whichever network it goes on from.
+
+    Args:
+        events: what happened before the days that the new bundle is judged on.
+    """
+    if config.network_heard:
+        events = events.before(min(lesson.known_ms for lesson in lessons_of(events, config)))
+    enough = network_config(events, len(catalog), cpu_seconds).cpu_seconds  # for a short log
+    network = replace(older_of(bundle).config, cpu_seconds=enough)
+    with tempfile.TemporaryDirectory() as folder:  # what is mapped from it outlives its name
+        return UserEncoder.load(fit_and_export(events, catalog, network, Path(folder) / "network", bundle))
 
 
 def _log(demo: Demo) -> tuple[Read, Dataset]:

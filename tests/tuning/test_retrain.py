@@ -8,17 +8,26 @@ import pytest
 
 from raysys.behavior.world import START_MS, World
 from raysys.bundle import Bundle, read_manifest
+from raysys.catalog import Catalog
 from raysys.errors import ConfigError, DataError
+from raysys.interest.encoder import UserEncoder
+from raysys.interest.fit import InterestConfig, fit_interest
+from raysys.interest.network import NetworkConfig
+from raysys.interest.scorer import InterestScorer
 from raysys.releases import current, previous, publish
 from raysys.state.open import open_store
 from raysys.types import DAY_MS
 from tuning import retrain as job
 from tuning.demo import Demo
+from tuning.loop import LoopSettings
+from tuning.network import fit_and_export
 from tuning.retrain import retrain
-from tuning.world import world_bundle
+from tuning.world import columns, world_bundle
 
 WORLD = World(users=120, items=160)
 SINCE_MS = START_MS + 45 * DAY_MS
+NEW = 12
+"""Items that a released network does not know yet."""
 
 
 @pytest.fixture
@@ -32,6 +41,36 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Demo:
     store.append(list(WORLD.events(50)), START_MS + 60 * DAY_MS)
     store.close()
     return made
+
+
+@pytest.fixture
+def networked(demo: Demo, tmp_path: Path) -> Demo:
+    """The same, and the released bundle has a network that knows ten days and not the first items."""
+    plain = Bundle.load(current(demo.bundles) or Path())
+    events = columns(WORLD.events(40), plain.catalog)
+    early = events.before(START_MS + 10 * DAY_MS)
+    config = NetworkConfig(width=16, epochs=6, batch_tokens=256, learning_rate=0.01)
+    folder = fit_and_export(early.where(early.row >= NEW), plain.catalog, config, tmp_path / "network")
+    fitted = fit_interest(events, plain.catalog, InterestConfig(), UserEncoder.load(folder))
+    publish(replace(plain, interest=fitted.scorer), demo.bundles)
+    return demo
+
+
+def network_of(path: Path | None) -> tuple[UserEncoder, Catalog]:
+    found = Bundle.load(path or Path())
+    assert isinstance(found.interest, InterestScorer)
+    assert found.interest.network is not None
+    return found.interest.network.encoder, found.catalog
+
+
+def test_the_network_goes_on_from_the_released_one_and_takes_in_what_is_new(networked: Demo) -> None:
+    old, catalog = network_of(current(networked.bundles))
+    settings = replace(LoopSettings.read(), horizon_days=14.0, network_seconds=1.0)
+    new, _ = network_of(retrain(networked, SINCE_MS, force=True, settings=settings))
+    log = columns(WORLD.events(50), catalog).before(SINCE_MS - 14 * DAY_MS)
+    assert not old.known[:NEW].any()
+    assert new.known[:NEW].any()
+    np.testing.assert_array_equal(np.flatnonzero(new.known[:NEW]), np.unique(log.row[log.row < NEW]))
 
 
 def test_the_next_bundle_has_learned_from_the_live_log_and_follows_the_released_one(demo: Demo) -> None:

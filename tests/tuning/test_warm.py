@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +11,13 @@ from raysys.bundle import Bundle
 from raysys.catalog import Catalog
 from raysys.errors import BundleError, ConfigError
 from raysys.interest.encoder import UserEncoder
+from raysys.interest.fit import InterestConfig
 from raysys.interest.interactions import Interactions
 from raysys.interest.network import NetworkConfig
 from raysys.interest.source import NetworkSource
 from raysys.types import DAY_MS
 from tests.fakes import FakeInterest, bundle, shop
+from tuning import retrain
 from tuning.network import SearchSettings, fit_and_export, tune_network
 
 CONFIG = NetworkConfig(width=16, epochs=8, batch_tokens=64, learning_rate=0.01, seed=1)
@@ -90,3 +93,25 @@ def test_a_bundle_without_a_network_is_refused(catalog: Catalog, tmp_path: Path)
     assert isinstance(bundle().save(tmp_path / "plain"), Bundle)
     with pytest.raises(BundleError, match="export it again"):
         fit_and_export(circle(0, 3), catalog, CONFIG, tmp_path / "out", tmp_path / "plain")
+
+
+@pytest.mark.parametrize(("heard", "left"), [(True, 5), (False, 0)])
+def test_a_turn_goes_on_with_what_was_before_the_days_that_the_combination_learns_from_if_it_hears_it(
+    released: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, heard: bool, left: int
+) -> None:
+    asked: list[Interactions] = []
+
+    def watched(events: Interactions, *rest: Any) -> Path:
+        asked.append(events)
+        return fit_and_export(events, *rest)
+
+    monkeypatch.setattr(retrain, "fit_and_export", watched)
+    log = circle(0, 30)
+    config = InterestConfig(horizon_days=5.0, network_heard=heard)
+    found = retrain.gone_on(released, log, catalog, config, cpu_seconds=2.0)
+    assert asked[0].time_ms.max() // DAY_MS == log.time_ms.max() // DAY_MS - left
+    old = UserEncoder.load(released / "interest" / "network")
+    np.testing.assert_array_equal(found.known, old.known)
+    one, other = old.item_vectors(catalog), found.item_vectors(catalog)
+    likeness = (one * other).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+    assert likeness.min() > 0.8, "it begins where the released one is"
