@@ -134,6 +134,8 @@ def study_of_set(name: str, minutes: float) -> Study:
         strict=False,
         identity_only=False,
         no_network=False,
+        compress=False,
+        budget_us=None,
         minutes=minutes,
         settings=SETTINGS,
         seed=0,

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from raysys.catalog import Catalog
 from raysys.events import ItemUpdate
 from raysys.interest.asked import Split, last_one, places_from_end
+from tuning import compress_report
+from tuning.compress import CompressSettings
 from tuning.events import LEAVE_ONE_OUT, EventLog, parse_split, read_asked, read_events, split_log
 from tuning.study import SETTINGS, Study, StudySettings
 from tuning.study_report import tell
@@ -37,6 +40,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--strict", action="store_true", help="combine by answers inside the training log")
     parser.add_argument("--identity-only", action="store_true", help="know nothing of an item but its id")
     parser.add_argument("--no-network", action="store_true")
+    parser.add_argument("--compress", action="store_true", help="measure smaller models too")
+    parser.add_argument(
+        "--budget-us", type=float, help="CPU microseconds that a view and 100 candidates may take"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--settings", type=Path, default=SETTINGS, help="TOML with the table [next_item]")
     parser.add_argument("--out", type=Path, required=True)
@@ -55,6 +62,8 @@ def main(arguments: list[str] | None = None) -> None:
     partial.write_text(json.dumps(report, indent=1, default=str))
     partial.replace(options.out / "metrics.json")
     tell(report, study.trials(), options.out / "report.html")
+    if "compression" in report:
+        print("\n".join(compress_report.table(report["compression"])))
     for name, value in {f"{report['chosen']} (chosen)": report["test"], **report["baselines"]}.items():
         ndcg, error, hit = (value[key] for key in ("ndcg@10", "ndcg@10_se", "hr@10"))
         print(f"{name:>24}  NDCG@10 {ndcg:.4f} ± {error:.4f}  HR@10 {hit:.4f}")
@@ -85,7 +94,16 @@ def study_of(log: EventLog, options: argparse.Namespace) -> Study:
         unseen=options.unseen,
         next_one=options.ask is not None or parse_split(options.split) is None,
         seed=options.seed,
+        compression=_compression(options),
     )
+
+
+def _compression(options: argparse.Namespace) -> CompressSettings | None:
+    """How smaller models are looked for: if they are asked for, or if there is a budget."""
+    settings = CompressSettings.read(options.settings)
+    if options.budget_us is not None:
+        settings = replace(settings, budget_us=options.budget_us)
+    return settings if options.compress or settings.budget_us else None
 
 
 if __name__ == "__main__":

@@ -28,10 +28,12 @@ from raysys.interest.recall import RecallSizes
 from raysys.interest.scorer import InterestScorer
 from raysys.interest.source import NetworkSource
 from tuning.baselines import Log, Tuned, sampled, tune_baselines
+from tuning.compress import CompressSettings, compress_fitted
 from tuning.events import NO_TARGET
 from tuning.network import SearchSettings, fit_side_by_side, search_network
 from tuning.network import Tuned as Found
 from tuning.ranked import ranked, ranked_side_by_side
+from tuning.variants import Compressed
 
 SETTINGS = Path(__file__).with_name("settings.toml")
 MODEL = "raysys"
@@ -54,9 +56,10 @@ class StudySettings:
     trials: int = 8
     """Networks that are fitted, at most, each with settings of its own."""
     fewest: int = 4
-    """As many at least where histories are short, if that leaves each less time than it would want."""
-    networks: int = 2
-    """Of the best ones, averaged."""
+    """As many at least, if that leaves each of them less time than it would want; half of them where
+    histories are long."""
+    networks: int = 4
+    """Of the best ones, averaged, as far as they come near the best."""
     recalled: int = 60
     """Items that each source proposes for a person."""
     learned: int = 60
@@ -92,6 +95,8 @@ class Study:
     """Whether one interaction is asked for, and not all of a stretch of time."""
     seed: int = 0
     cores: int = field(default_factory=lambda: os.cpu_count() or 1)
+    compression: CompressSettings | None = None
+    """How smaller models are looked for, if they are."""
 
     def run(self) -> dict[str, Any]:
         """Find the best system, and ask it and every simple one the test."""
@@ -101,11 +106,14 @@ class Study:
         asked = self.asked()
         found, outer, inner = self.networks(asked[-1])
         config = self.interest(simple)
-        fitted = self.fitted(asked, config, outer, inner)
+        fitted, smaller = self.compressed(self.fitted(asked, config, outer, inner), asked[0], config)
         late = fitted.scorer
         if self.learned is not train:
             late = relearned(late, self.learned, self.catalog, config)
+            late = late if smaller is None else smaller.chosen.form.reduced(late)
         report = self.judged(simple, config, fitted, late)
+        if smaller is not None:
+            report["compression"] = smaller.plain()
         report["settings"] |= {"simple": dict(simple.settings), "network": found.pop("config", {})}
         report["training"] = found
         report["seconds"] = time.perf_counter() - began
@@ -124,9 +132,7 @@ class Study:
         able = train.user[places_from_end(train) == 1 + self.unseen]
         return last_one(train, np.unique(able), new_only=self.split.test.new_only, unseen=self.unseen)
 
-    def networks(
-        self, lesson: Asked
-    ) -> tuple[dict[str, Any], NetworkSource | None, NetworkSource | None]:
+    def networks(self, lesson: Asked) -> tuple[dict[str, Any], NetworkSource | None, NetworkSource | None]:
         """What was found, networks that serve, and such that know only what is before `lesson`.
 
         Unless strict they are the same, chosen by the answers to the lesson.
@@ -137,15 +143,16 @@ class Study:
         train, valid = (
             (self.split.train, self.split.valid.after) if self.strict else (lesson.before, lesson.after)
         )
+        # on long histories more time for few networks buys more than a search
+        fewest = max(settings.fewest // 2, 1) if is_long(train) else settings.fewest
         # a strict run fits the networks that are kept a second time, on what is inside
-        # and on long histories more time for few of them buys more than a search
-        fewest = settings.networks if is_long(train) else settings.fewest
-        trials = fewest + settings.networks * self.strict
+        kept = min(settings.networks, fewest) * self.strict
+        trials = fewest + kept
         seconds = 60.0 * self.minutes * self.cores * settings.learning
         start = start_of(train, items, seconds / trials, self.seed)
         start = replace(start, ahead=1 + self.unseen, answers=1 + self.unseen)
         assert start.cpu_seconds is not None
-        again = start.cpu_seconds * settings.networks * self.strict
+        again = start.cpu_seconds * kept
         search = SearchSettings(
             trials=min(max(int((seconds - again) / start.cpu_seconds), fewest), settings.trials),
             # trials are bounded by their CPU seconds; this is for a machine that has none to spare
@@ -222,14 +229,27 @@ class Study:
         ]
         return fit_lessons(lessons, self.split.train, self.catalog, config, outer)
 
+    def compressed(
+        self, fitted: Fitted, asked: Asked, config: InterestConfig
+    ) -> tuple[Fitted, Compressed | None]:
+        """The model in the form that the budget asks for, and what all forms reached and cost."""
+        if self.compression is None:
+            return fitted, None
+        known = Log(events=self.split.train, items=len(self.catalog))
+        catalog = counted(self.catalog, known.events, known.now_ms, config)
+        out = self.out / "smaller"
+        return compress_fitted(fitted, catalog, asked, self.new_to(fitted), self.compression, out)
+
+    def new_to(self, fitted: Fitted) -> Asked:
+        """The validation's people whose answers the combination, as it is compared, did not learn from."""
+        valid = self.split.valid
+        return valid if self.strict else valid.of(np.isin(valid.user, fitted.held))
+
     def judged(
         self, simple: Tuned, config: InterestConfig, fitted: Fitted, late: InterestScorer
     ) -> dict[str, Any]:
         """Every system's test, and which of them the validation would have chosen."""
-        valid, test = self.split.valid, self.split.test
-        # people whose answers the combination did not learn from
-        fresh = valid if self.strict else valid.of(np.isin(valid.user, fitted.held))
-        fresh = sampled(fresh, ENOUGH)
+        fresh, test = sampled(self.new_to(fitted), ENOUGH), self.split.test
         before, known = (
             Log(events=events, items=len(self.catalog)) for events in (self.split.train, self.learned)
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from raysys.evaluation.report import Section, bars, lines, write_report
+from tuning import compress_report
 
 METRICS = ("ndcg@10", "ndcg@10_se", "hr@10", "mrr")
 
@@ -13,6 +14,7 @@ METRICS = ("ndcg@10", "ndcg@10_se", "hr@10", "mrr")
 def tell(report: Mapping[str, Any], trials: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write the page of a report as `tuning.interest` makes it, with the trials of its network search."""
     sections = [_systems(report, "test"), _systems(report, "validation"), _combination(report)]
+    sections += compress_report.sections(report["compression"]) if "compression" in report else []
     write_report(path, "The next item", [*sections, *([_trials(trials)] if trials else [])])
 
 

@@ -93,3 +93,17 @@ def test_an_unknown_split_is_refused(files: Path, tmp_path: Path) -> None:
 def test_a_missing_file_is_named(files: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nothing.parquet"):
         main(["--events", str(tmp_path / "nothing.parquet"), "--out", str(tmp_path)])
+
+
+def test_a_budget_chooses_among_smaller_models_and_the_chosen_one_is_kept(
+    files: Path, tmp_path: Path
+) -> None:
+    found = run(files, tmp_path / "out", "--no-network", "--budget-us", "1e9")
+    compression = found["compression"]
+    by_name = {row["variant"]: row for row in compression["variants"]}
+    assert by_name[compression["chosen"]]["ndcg@10"] == max(row["ndcg@10"] for row in by_name.values())
+    assert by_name["full"]["ratio"] == 1.0
+    assert "1 network" not in by_name
+    assert "Smaller models" in (tmp_path / "out" / "report.html").read_text()
+    with pytest.raises(ConfigError, match="no variant fits into budget_us = 1"):
+        run(files, tmp_path / "none", "--no-network", "--budget-us", "1")
