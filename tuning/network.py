@@ -31,6 +31,8 @@ from tuning.trials import Search, Trial, claim, run_search, start_ray
 
 SETTINGS = Path(__file__).with_name("settings.toml")
 METRIC = "ndcg"
+NEAR = 0.9
+"""Share of the best trial's metric that another must reach for its network to be kept beside it."""
 CHECKPOINT, TABLE, NETWORK = "training.pt", "trials.json", "network"
 
 
@@ -161,7 +163,7 @@ def search_network(
 
     Args:
         keep_seen: whether an item of a user's history may be an answer.
-        networks: of so many of the best trials the network is kept.
+        networks: of so many of the best trials, at most, the network is kept.
         warm: as of `tune_network`.
 
     Raises:
@@ -292,6 +294,7 @@ def _finish(
         why = sorted({one.error for one in trials if one.error}) or "allow more minutes or horizon_days"
         raise DataError(f"none of {len(trials)} trials was judged: {why}")
     first, *others = sorted(judged, key=reached, reverse=True)[:networks]
+    others = [one for one in others if reached(one) >= NEAR * reached(first)]
     configs = []
     for place, one in enumerate((first, *others), start=1):
         config = replace(base, **one.settings)
