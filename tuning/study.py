@@ -28,10 +28,12 @@ from raysys.interest.recall import RecallSizes
 from raysys.interest.scorer import InterestScorer
 from raysys.interest.source import NetworkSource
 from tuning.baselines import Log, Tuned, sampled, tune_baselines
+from tuning.compress import CompressSettings, compress_fitted
 from tuning.events import NO_TARGET
 from tuning.network import SearchSettings, fit_side_by_side, search_network
 from tuning.network import Tuned as Found
 from tuning.ranked import ranked, ranked_side_by_side
+from tuning.variants import Compressed
 
 SETTINGS = Path(__file__).with_name("settings.toml")
 MODEL = "raysys"
@@ -93,6 +95,8 @@ class Study:
     """Whether one interaction is asked for, and not all of a stretch of time."""
     seed: int = 0
     cores: int = field(default_factory=lambda: os.cpu_count() or 1)
+    compression: CompressSettings | None = None
+    """How smaller models are looked for, if they are."""
 
     def run(self) -> dict[str, Any]:
         """Find the best system, and ask it and every simple one the test."""
@@ -102,11 +106,14 @@ class Study:
         asked = self.asked()
         found, outer, inner = self.networks(asked[-1])
         config = self.interest(simple)
-        fitted = self.fitted(asked, config, outer, inner)
+        fitted, smaller = self.compressed(self.fitted(asked, config, outer, inner), asked[0], config)
         late = fitted.scorer
         if self.learned is not train:
             late = relearned(late, self.learned, self.catalog, config)
+            late = late if smaller is None else smaller.chosen.form.reduced(late)
         report = self.judged(simple, config, fitted, late)
+        if smaller is not None:
+            report["compression"] = smaller.plain()
         report["settings"] |= {"simple": dict(simple.settings), "network": found.pop("config", {})}
         report["training"] = found
         report["seconds"] = time.perf_counter() - began
@@ -125,9 +132,7 @@ class Study:
         able = train.user[places_from_end(train) == 1 + self.unseen]
         return last_one(train, np.unique(able), new_only=self.split.test.new_only, unseen=self.unseen)
 
-    def networks(
-        self, lesson: Asked
-    ) -> tuple[dict[str, Any], NetworkSource | None, NetworkSource | None]:
+    def networks(self, lesson: Asked) -> tuple[dict[str, Any], NetworkSource | None, NetworkSource | None]:
         """What was found, networks that serve, and such that know only what is before `lesson`.
 
         Unless strict they are the same, chosen by the answers to the lesson.
@@ -224,14 +229,27 @@ class Study:
         ]
         return fit_lessons(lessons, self.split.train, self.catalog, config, outer)
 
+    def compressed(
+        self, fitted: Fitted, asked: Asked, config: InterestConfig
+    ) -> tuple[Fitted, Compressed | None]:
+        """The model in the form that the budget asks for, and what all forms reached and cost."""
+        if self.compression is None:
+            return fitted, None
+        known = Log(events=self.split.train, items=len(self.catalog))
+        catalog = counted(self.catalog, known.events, known.now_ms, config)
+        out = self.out / "smaller"
+        return compress_fitted(fitted, catalog, asked, self.new_to(fitted), self.compression, out)
+
+    def new_to(self, fitted: Fitted) -> Asked:
+        """The validation's people whose answers the combination, as it is compared, did not learn from."""
+        valid = self.split.valid
+        return valid if self.strict else valid.of(np.isin(valid.user, fitted.held))
+
     def judged(
         self, simple: Tuned, config: InterestConfig, fitted: Fitted, late: InterestScorer
     ) -> dict[str, Any]:
         """Every system's test, and which of them the validation would have chosen."""
-        valid, test = self.split.valid, self.split.test
-        # people whose answers the combination did not learn from
-        fresh = valid if self.strict else valid.of(np.isin(valid.user, fitted.held))
-        fresh = sampled(fresh, ENOUGH)
+        fresh, test = sampled(self.new_to(fitted), ENOUGH), self.split.test
         before, known = (
             Log(events=events, items=len(self.catalog)) for events in (self.split.train, self.learned)
         )
