@@ -65,10 +65,11 @@ class CompressSettings:
     def read(cls, path: Path = SETTINGS) -> "CompressSettings":
         return read_settings(cls, read_toml(path).get("compression", {}))
 
-    def changes(self) -> list[Form]:
-        """What is tried alone."""
+    def changes(self, networks: int) -> list[Form]:
+        """What is tried alone, of a model with so many networks."""
         sizes = [Form(trees=Size(rounds=rounds, leaves=leaves)) for rounds, leaves in self.trees]
-        return [*sizes, Form(networks=1), Form(narrow=True)]
+        fewer = [Form(networks=kept) for kept in sorted({networks // 2, 1}, reverse=True) if kept < networks]
+        return [*sizes, *fewer, Form(narrow=True)]
 
 
 def compress(
@@ -102,8 +103,8 @@ def compress(
         return Variant(form=form, folder=folder, quality=quality(folder), size=size)
 
     variants = [made(Form())]
-    changes = [form for form in settings.changes() if form.networks is None or _averages(full)]
-    alone = [made(form) for form in tqdm(changes, desc="smaller models", unit="model")]
+    networks = 0 if full.network is None else 1 + len(full.network.beside)
+    alone = [made(form) for form in tqdm(settings.changes(networks), desc="smaller models", unit="model")]
     variants += alone
     together = Form()
     for one in sorted(alone, key=lambda one: -one.gain(variants[0])[0]):
@@ -155,10 +156,6 @@ def merged(one: Form, other: Form) -> Form:
     """Both changes; where they are of the same part, the second."""
     changed = {name: value for name in Form.__slots__ if (value := getattr(other, name))}
     return replace(one, **changed)
-
-
-def _averages(scorer: InterestScorer) -> bool:
-    return scorer.network is not None and bool(scorer.network.beside)
 
 
 def _timed(variants: Sequence[Variant], catalog: Catalog, people: People) -> list[Variant]:

@@ -21,6 +21,7 @@ from raysys.config import read_settings, read_toml
 from raysys.dataset.build import Dataset
 from raysys.errors import DataError
 from raysys.events import KINDS, AdUpdate, Kind
+from raysys.interest.compression import Form
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.fit import Fitted, InterestConfig, counted, fit_interest
 from raysys.interest.interactions import Interactions
@@ -31,6 +32,8 @@ from raysys.signals import SIGNALS, SignalConstants
 from raysys.surfaces.experts import Response
 from raysys.text.encoder import TextEncoder
 from raysys.text.keywords import QueryClasses
+from tuning.compress import CompressSettings
+from tuning.compress_turn import compress_window, people_at
 from tuning.document import document
 from tuning.gate import Quality
 from tuning.network import SearchSettings, tune_network
@@ -64,12 +67,19 @@ class LoopSettings:
     """CPU seconds at most that the released bundle's network goes on for in the next turn; 0 keeps it."""
     network: SearchSettings = field(default_factory=SearchSettings)
     policy: PolicySettings = field(default_factory=PolicySettings)
+    compression: CompressSettings = field(default_factory=CompressSettings)
+    """A budget has the interest model released in a smaller form."""
 
     @classmethod
     def read(cls, path: Path = SETTINGS) -> "LoopSettings":
         """The settings of a TOML file."""
         plain = read_settings(cls, read_toml(path).get("loop", {}))
-        return replace(plain, network=SearchSettings.read(path), policy=PolicySettings.read(path))
+        return replace(
+            plain,
+            network=SearchSettings.read(path),
+            policy=PolicySettings.read(path),
+            compression=CompressSettings.read(path),
+        )
 
     def measure(
         self,
@@ -188,10 +198,20 @@ def turn(
     }
     say("2/4 the interest model as of the tuning weeks, and situations to learn a policy in")
     early, config, tried = choose(events, catalog, (tune_ms, test_ms), config, source, settings)
+    stocked = counted(catalog, events.before(tune_ms), tune_ms, config)
+    interest, form = early.scorer, Form()
+    manifest: dict[str, Any] = {"data": data.report, "tried": tried}
+    if settings.compression.budget_us:
+        window, measure = (tune_ms, test_ms), settings.measure
+        smaller = compress_window(
+            interest, stocked, events, window, measure, settings.compression, out / "smaller"
+        )
+        form, manifest["compression"] = smaller.chosen.form, smaller.plain()
+        interest = InterestScorer.load(smaller.chosen.folder).with_items(stocked)
     draft = Bundle(
-        catalog=counted(catalog, events.before(tune_ms), tune_ms, config),
+        catalog=stocked,
         policy=Policy.constant(SIGNALS, HAND_SET, 0.1),
-        interest=early.scorer,
+        interest=interest,
         **parts,
     )
     pages = gather(data, draft, tune_ms, test_ms, settings.policy.situations, settings.policy.seed, ads)
@@ -201,6 +221,8 @@ def turn(
     say("4/4 the interest model as of the test weeks, and its quality in them")
     before = events.before(test_ms)
     late = fit_interest(before, catalog, config, source)
+    if form != Form():
+        late = replace(late, scorer=form.of(late.scorer, people_at(before, test_ms)))
     others = {"document's network": document(before, len(catalog), test_ms, settings.half_life_days)}
     table = settings.measure(late.scorer, events, (test_ms, end_ms), others)
     bundle = replace(
@@ -210,7 +232,7 @@ def turn(
         signals=constants,
         policy=policy.policy,
         settings=replace(draft.settings, spread=tuple(policy.report["spread"])),
-        manifest={"data": data.report, "policy": policy.report["released"], "tried": tried},
+        manifest=manifest | {"policy": policy.report["released"]},
     )
     return Turn(bundle=bundle, network=network, fitted=late, tried=tried, quality=table, policy=policy)
 

@@ -9,10 +9,18 @@ import pytest
 from raysys.errors import ConfigError
 from raysys.interest.compression import Form
 from raysys.interest.distill import Size
+from raysys.interest.fit import InterestConfig, counted, fit_interest
+from raysys.interest.interactions import Interactions
+from raysys.interest.scorer import InterestScorer
+from raysys.types import DAY_MS
+from tests.fakes import shop
 from tuning.compress import CompressSettings, merged
 from tuning.compress_report import HEAD, sections, table
+from tuning.compress_turn import by_person, compress_window
+from tuning.quality import Table, measure
 from tuning.variants import Compressed, Variant, choose
 
+FIT = InterestConfig(kinds=("purchase",), primary="purchase")
 TREES = Form(trees=Size(rounds=60, leaves=31))
 QUALITY = np.tile([0.0, 1.0], 200)
 
@@ -91,3 +99,37 @@ def test_of_changes_to_the_same_part_the_second_counts() -> None:
 def test_a_budget_below_zero_is_refused() -> None:
     with pytest.raises(ConfigError, match="budget_us is -1"):
         CompressSettings(budget_us=-1.0)
+
+
+def test_a_person_counts_once_however_many_queries_and_tasks_they_have() -> None:
+    values = {
+        ("window", "raysys"): np.array([1.0, 0.5]),
+        ("search", "raysys"): np.array([0.0, 0.5, 0.5]),
+        ("window", "other"): np.zeros(2),
+    }
+    users = {"window": np.array([3, 8]), "search": np.array([3, 3, 9])}
+    table = Table(values=values, users=users, coverage={}, prob=np.zeros(0), done=np.zeros(0, np.bool_))
+    np.testing.assert_allclose(by_person(table), [(1.0 + 0.25) / 2, 0.5, 0.5])
+
+
+def test_a_window_is_judged_by_people_whom_no_smaller_step_was_distilled_for(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    user, day = np.tile(np.arange(30), 60), np.repeat(np.arange(60), 30)
+    row = (user * 3 + rng.integers(0, 3, len(user))) % 20
+    log = Interactions(user=user, row=row, kind=np.full(len(user), 3), time_ms=day * DAY_MS + user)
+    cut, end = 50 * DAY_MS, 60 * DAY_MS
+    before = log.before(cut)
+    catalog = counted(shop(20), before, cut, FIT)
+    full = fit_interest(before, shop(20), FIT).scorer
+    asked: list[Interactions] = []
+
+    def judged(scorer: InterestScorer, seen: Interactions, window: tuple[int, int]) -> Table:
+        asked.append(seen)
+        return measure(scorer, seen.before(cut), seen.since(cut), cut)
+
+    settings = CompressSettings(budget_us=1e9, trees=((20, 8),), timed=3)
+    found = compress_window(full, catalog, log, (cut, end), judged, settings, tmp_path / "out")
+    assert [str(one.form) for one in found.variants[:3]] == ["full", "20 trees of 8 leaves", "narrow numbers"]
+    assert len(found.full.quality) == len(np.unique(asked[0].since(cut).user)) == 15
+    assert min(one.request_us for one in found.variants) > 0
+    assert InterestScorer.load(found.chosen.folder).kinds == ("purchase",)
