@@ -4,7 +4,8 @@ Two tasks, each over the whole catalog. `file`: the purchases that the files hol
 else in the user's history, so what is one's own is out of the question. `live`: everybody's last purchase
 whose time is known, asked for a moment before it from all that was known then; most of these items were
 in the cart. Settings are compared on the validation: the same kind of purchase, held out of the files'
-log (`file`), or of the other half of the users (`live`). `--validate` looks at nothing else.
+log (`file`), or of the other half of the users (`live`). `--validate` looks at nothing else,
+and leaves out the whole model, which learns from the validation.
 """
 
 import argparse
@@ -45,7 +46,7 @@ NETWORKS: Mapping[str, Mapping[str, Any]] = {
     "all kinds": {"targets": ("view", "cart", "purchase")},
 }
 """What differs in the networks that are compared."""
-TUNED_ON = 500
+TUNED_ON = 200
 """People of the validation on whom the simple systems are tuned."""
 
 
@@ -145,6 +146,7 @@ class Bench:
     catalog: Catalog
     out: Path
     cpu_seconds: float
+    people: int
     seed: int
 
     def network(self, name: str, events: Interactions) -> NetworkSource:
@@ -158,7 +160,7 @@ class Bench:
         return NetworkSource.of(UserEncoder.load(folder), self.catalog)
 
     def systems(self, validate: bool) -> Iterator[tuple[str, Scores]]:
-        """Everything that is compared, one after the other."""
+        """Everything that is compared, one after the other; the whole model learned from the validation."""
         task = self.task
         learned = task.train if validate else task.known
         simple = tune_baselines(task.train, sampled(task.valid, TUNED_ON), len(self.catalog))
@@ -166,42 +168,37 @@ class Bench:
         for name, system in simple.systems.items():
             yield name, system(log)
         yield "own latest", own_latest(log)
-        for name in (None, *NETWORKS):
+        for name in NETWORKS:
+            yield f"network, {name}", self.network(name, learned).scores
+        for name in () if validate else (None, *NETWORKS):
             inner = None if name is None else self.network(name, task.train)
             outer = None if name is None else self.network(name, learned)
-            if outer is not None:
-                yield f"network, {name}", outer.scores
-            yield f"raysys, {name or 'no network'}", self.interest(simple.following, inner, outer, validate)
+            yield f"raysys, {name or 'no network'}", self.interest(simple.following, inner, outer)
 
     def interest(
-        self, following: Following, inner: NetworkSource | None, outer: NetworkSource | None, validate: bool
+        self, following: Following, inner: NetworkSource | None, outer: NetworkSource | None
     ) -> Scores:
-        """The interest model whose combination learned from the validation's answers.
-
-        On the validation itself it is that which does not know the people held out, and is to be
-        judged by them alone.
-        """
+        """The interest model as of the test, its combination fitted on the validation's answers."""
         task, size = self.task, 60
         config = InterestConfig(
             kinds=("purchase",), primary="purchase", following=following, new_only=task.valid.new_only,
             network_heard=inner is not None, content_heard=False, recalled=size, near=1, others=10, asked=0,
-            aim="ndcg", sizes=RecallSizes(source=size, popular=size, leaf=size), seed=self.seed,
+            aim="ndcg", sizes=RecallSizes(source=size, popular=size, leaf=size), people=self.people,
+            seed=self.seed,
         )  # fmt: skip
         known_ms = int(task.train.time_ms[-1]) + 1
         lesson = Lesson(asked=task.valid, learned=task.train, known_ms=known_ms, network=inner)
         fitted = fit_lessons([lesson], task.train, self.catalog, config, inner)
         print(fitted.contests[0])
-        scorer, events = (fitted.fresh, task.train) if validate else (fitted.scorer, task.known)
-        if not validate:
-            scorer = relearned(replace(scorer, network=outer), events, self.catalog, config)
-        now_ms = int(events.time_ms[-1]) + 1
-        return whole(scorer, popularity(events, len(self.catalog), now_ms, FOREVER))
+        scorer = relearned(replace(fitted.scorer, network=outer), task.known, self.catalog, config)
+        now_ms = int(task.known.time_ms[-1]) + 1
+        return whole(scorer, popularity(task.known, len(self.catalog), now_ms, FOREVER))
 
 
-def run(bench: Bench, validate: bool, most: int) -> list[dict[str, Any]]:
+def run(bench: Bench, validate: bool) -> list[dict[str, Any]]:
     """A row for every system: metrics, paired gain over the first of its family, and each slice's NDCG@10."""
     task = bench.task
-    asked = sampled(task.valid if validate else task.test, most)
+    asked = sampled(task.valid if validate else task.test, bench.people)
     parts = slices(asked, task.train if validate else task.known)
     rows: list[dict[str, Any]] = []
     firsts: dict[str, NextItemMetrics] = {}
@@ -236,7 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tasks", nargs="+", choices=["file", "live"], default=["file", "live"])
     parser.add_argument("--validate", action="store_true")
     parser.add_argument("--cpu-seconds", type=float, default=20.0, help="of fitting a network")
-    parser.add_argument("--people", type=int, default=5000, help="who are asked, at most")
+    parser.add_argument("--people", type=int, default=5000, help="learned from, and asked, at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("var/behaviors"))
     options = parser.parse_args(arguments)
@@ -244,9 +241,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in options.tasks:
         task, catalog = read_task(name)
         bench = Bench(
-            task=task, catalog=catalog, out=options.out, cpu_seconds=options.cpu_seconds, seed=options.seed
+            task=task,
+            catalog=catalog,
+            out=options.out,
+            cpu_seconds=options.cpu_seconds,
+            people=options.people,
+            seed=options.seed,
         )
-        rows = run(bench, options.validate, options.people)
+        rows = run(bench, options.validate)
         options.out.mkdir(parents=True, exist_ok=True)
         part = "validation" if options.validate else "test"
         (options.out / f"{name}-{part}-{options.seed}.json").write_text(json.dumps(rows, indent=1))
