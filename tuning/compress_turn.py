@@ -1,11 +1,14 @@
 """The demo's interest model in smaller forms, judged by its own tasks on days that it has not seen."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from raysys.catalog import Catalog
+from raysys.interest.compression import Form
+from raysys.interest.distill import Size
 from raysys.interest.habits import Habits, habits_of
 from raysys.interest.interactions import Interactions
 from raysys.interest.scorer import InterestScorer
@@ -51,6 +54,19 @@ def compress_window(
         people_at(before.where(np.isin(before.user, some)), from_ms) for some in (others, judges)
     )
     return compress(full, catalog, taught, timed, quality, settings, out)
+
+
+def in_form(scorer: InterestScorer, form: Form, before: Interactions, now_ms: int) -> InterestScorer:
+    """A scorer of a log that ended before `now_ms` in a form, its last step distilled for everybody in it."""
+    return scorer if form == Form() else form.of(scorer, people_at(before, now_ms))
+
+
+def form_in(manifest: Mapping[str, Any]) -> Form:
+    """The form that the interest model of a bundle was released in."""
+    told = dict(manifest.get("compression", {}).get("form", {}))
+    if told.get("trees"):
+        told["trees"] = Size(**told["trees"])
+    return Form(**told)
 
 
 def people_at(before: Interactions, now_ms: int) -> list[tuple[Habits, int]]:

@@ -33,7 +33,7 @@ from raysys.surfaces.experts import Response
 from raysys.text.encoder import TextEncoder
 from raysys.text.keywords import QueryClasses
 from tuning.compress import CompressSettings
-from tuning.compress_turn import compress_window, people_at
+from tuning.compress_turn import compress_window, in_form
 from tuning.document import document
 from tuning.gate import Quality
 from tuning.network import SearchSettings, tune_network
@@ -221,8 +221,7 @@ def turn(
     say("4/4 the interest model as of the test weeks, and its quality in them")
     before = events.before(test_ms)
     late = fit_interest(before, catalog, config, source)
-    if form != Form():
-        late = replace(late, scorer=form.of(late.scorer, people_at(before, test_ms)))
+    late = replace(late, scorer=in_form(late.scorer, form, before, test_ms))
     others = {"document's network": document(before, len(catalog), test_ms, settings.half_life_days)}
     table = settings.measure(late.scorer, events, (test_ms, end_ms), others)
     bundle = replace(

@@ -26,6 +26,7 @@ from raysys.interest.scorer import InterestScorer
 from raysys.log import read_records
 from raysys.releases import current
 from raysys.state.open import open_store
+from tuning.compress_turn import form_in, in_form
 from tuning.demo import Demo
 from tuning.gate import Quality, judge
 from tuning.loop import LoopSettings, kinds_of, qualities_of, say
@@ -103,16 +104,18 @@ def retrain(demo: Demo, since_ms: int, *, force: bool, settings: LoopSettings | 
     encoder = None if interest.network is None else interest.network.encoder
     if encoder is not None and settings.network_seconds:
         encoder = gone_on(path, before, catalog, config, settings.network_seconds)
-    fresh = fit_interest(before, catalog, config, encoder)
-    new = measure(fresh.scorer, before, since, since_ms, most_queries=5)
+    form = form_in(released.manifest)
+    fresh = in_form(fit_interest(before, catalog, config, encoder).scorer, form, before, since_ms)
+    new = measure(fresh, before, since, since_ms, most_queries=5)
     old = measure(interest.with_items(catalog), before, since, since_ms, most_queries=5)
-    everything = fit_interest(events, catalog, config, encoder)
     now_ms = int(events.time_ms[-1]) + 1
+    everything = in_form(fit_interest(events, catalog, config, encoder).scorer, form, events, now_ms)
+    kept = {key: released.manifest[key] for key in ("compression",) if key in released.manifest}
     bundle = replace(
         released,
         catalog=counted(catalog, events, now_ms, config),
-        interest=everything.scorer,
-        manifest={"data": data.report, "after": released.id},
+        interest=everything,
+        manifest={"data": data.report, "after": released.id} | kept,
     )
     return _through_the_gate(demo, bundle, released, new, old, read, force=force)
 

@@ -1,5 +1,6 @@
 """Of several forms of a model the best that fits the budget is used, and why not the others is said."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from raysys.types import DAY_MS
 from tests.fakes import shop
 from tuning.compress import CompressSettings, merged
 from tuning.compress_report import HEAD, sections, table
-from tuning.compress_turn import by_person, compress_window
+from tuning.compress_turn import by_person, compress_window, form_in
 from tuning.quality import Table, measure
 from tuning.variants import Compressed, Variant, choose
 
@@ -133,3 +134,9 @@ def test_a_window_is_judged_by_people_whom_no_smaller_step_was_distilled_for(tmp
     assert len(found.full.quality) == len(np.unique(asked[0].since(cut).user)) == 15
     assert min(one.request_us for one in found.variants) > 0
     assert InterestScorer.load(found.chosen.folder).kinds == ("purchase",)
+
+
+def test_the_form_of_a_released_model_is_read_from_its_manifest() -> None:
+    told = json.loads(json.dumps({"compression": found(600).plain()}))
+    assert form_in(told) == TREES
+    assert form_in({"data": {}}) == Form()
