@@ -20,6 +20,8 @@ ENOUGH = 150_000
 """Examples that the logistic regression is fitted on, at most about."""
 ENOUGH_LISTED = 600_000
 """Examples that the listwise sum is fitted on, at most about."""
+FLAT = 1e-3
+"""Least slope of the line that makes log odds of a score."""
 ROUNDS, PATIENCE = 500, 30
 TREES = {
     "objective": "binary",
@@ -226,17 +228,25 @@ def listwise(fit: Examples, check: Examples, number: int, strength: float) -> Lo
 
 def lined(model: Logistic, check: Examples, number: int) -> Logistic:
     """The same sum on the line that makes log odds of it, by the outcomes of people held out (Platt 2000)."""
-    slope, offset = _line(model.log_odds(check.seen), check.done[:, number], check.stands)
+    slope, offset = line_through(model.log_odds(check.seen), check.done[:, number], check.stands)
     *weights, intercept = (slope * model.weights).tolist()
     return replace(model, weights=np.array([*weights, intercept + offset]))
 
 
-def _line(raw: Floats, done: Bools, stands: Floats) -> tuple[float, float]:
-    """Slope, above 0, and offset that make log odds of a score, by the outcomes of people held out."""
+def line_through(raw: Floats, done: Bools, stands: Floats) -> tuple[float, float]:
+    """Slope, above 0, and offset that make log odds of a score, by the outcomes of people held out.
+
+    To the end: the usual tolerance is far above the gradient where one of 100,000 comes true.
+    """
     from sklearn.linear_model import LogisticRegression
 
-    line = LogisticRegression(C=1e6).fit(raw[:, None], done, sample_weight=stands)
-    return max(float(line.coef_[0, 0]), 1e-3), float(line.intercept_[0])
+    center, scale = float(raw.mean()), max(float(raw.std()), 1e-9)
+    model = LogisticRegression(C=1e6, solver="newton-cholesky", tol=1e-12)
+    model.fit((raw[:, None] - center) / scale, done, sample_weight=stands)
+    slope, offset = float(model.coef_[0, 0]) / scale, float(model.intercept_[0])
+    if slope < FLAT:  # no order is better than a wrong one
+        slope, offset = FLAT, _log_odds(float(np.average(done, weights=stands)))
+    return slope, offset - slope * center
 
 
 def _trees(fit: Examples, check: Examples, number: int, seed: int) -> tuple[Trees, Trees]:
@@ -259,7 +269,7 @@ def _trees(fit: Examples, check: Examples, number: int, seed: int) -> tuple[Tree
     booster = lightgbm.train(settings, first, ROUNDS, valid_sets=[second], callbacks=[stop])
     rounds = booster.best_iteration or ROUNDS
     raw = np.asarray(booster.predict(check.seen, raw_score=True, num_iteration=rounds))
-    line = np.array(_line(raw, check.done[:, number], check.stands))
+    line = np.array(line_through(raw, check.done[:, number], check.stands))
     whole = lightgbm.train(settings, data(Examples.joined([fit, check])), rounds)
     return Trees(onnx_of(booster), line), Trees(onnx_of(whole), line)
 

@@ -8,7 +8,16 @@ import pytest
 
 from raysys.evaluation.metrics import log_loss, ndcg
 from raysys.interest.combination import Average, Combination, Logistic, Trees, load_combination
-from raysys.interest.combine import TREES, Examples, combine, held_out, listwise, onnx_of, page_ndcg
+from raysys.interest.combine import (
+    TREES,
+    Examples,
+    combine,
+    held_out,
+    line_through,
+    listwise,
+    onnx_of,
+    page_ndcg,
+)
 
 PEOPLE, EACH, WIDTH = 120, 60, 4
 
@@ -95,6 +104,28 @@ def test_odds_are_what_happens_though_few_of_what_was_not_done_are_looked_at() -
     prob = 1 / (1 + np.exp(-model.log_odds(scarce.seen)))
     assert prob.sum() == pytest.approx(done.sum(), rel=0.25)
     assert contest.log_loss["logistic"] < contest.log_loss["constant"]
+
+
+def test_the_line_is_found_where_one_pair_of_a_hundred_thousand_is_done() -> None:
+    rng = np.random.default_rng(0)
+    stands = np.where(rng.random(60_000) < 0.3, 1.0, 300.0)
+    raw = rng.normal(-4.0, 1.5, 60_000)
+    prob = 1 / (1 + np.exp(-(0.8 * raw - 7.0)))
+    done = rng.random(60_000) < np.minimum(prob * stands, 1.0)
+    stands = np.where(done, 1.0, stands)
+    slope, offset = line_through(raw, done, stands)
+    assert slope == pytest.approx(0.8, abs=0.1)
+    assert offset == pytest.approx(-7.0, abs=0.4)
+    told = 1 / (1 + np.exp(-(slope * raw + offset)))
+    assert np.average(told, weights=stands) == pytest.approx(np.average(done, weights=stands), rel=1e-6)
+
+
+def test_a_score_that_orders_the_wrong_way_says_the_rate_and_no_more() -> None:
+    raw = np.linspace(-1.0, 1.0, 1_000)
+    done = np.random.default_rng(0).random(1_000) < 0.1 * (1.0 - raw)
+    slope, offset = line_through(raw, done, np.ones(1_000))
+    assert slope == pytest.approx(0.0, abs=0.01)
+    assert 1 / (1 + np.exp(-offset)) == pytest.approx(done.mean(), abs=0.01)
 
 
 def chosen(stands: float) -> Examples:
