@@ -11,7 +11,7 @@ export RAY_worker_register_timeout_seconds ?= 120
 
 LAYOUT ?= deployments/local.yaml
 
-.PHONY: demo bench-demo retrain clean-demo test lint serve bench-serving bench-quality bench-interest stop clean
+.PHONY: conformance demo bench-demo retrain clean-demo test lint serve bench-serving bench-quality bench-interest stop clean
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -59,6 +59,13 @@ bench-quality: | $(VENV)/ready var/encoder  ## the interest model beside every b
 var/peers/ready: benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv var/peers/venv
 	var/peers/venv/bin/pip install -q -r benchmarks/peers/requirements.txt
+	touch $@
+
+conformance: var/conformance/ready | var/encoder  ## clients and an engine of others for the tests, in an environment of their own
+
+var/conformance/ready: tests/deployments/dialects/requirements.txt
+	$(PYTHON) -m venv var/conformance/venv
+	var/conformance/venv/bin/pip install -q -r $<
 	touch $@
 
 bench-interest: | $(VENV)/ready var/peers/ready  ## raysys and its peers on the same splits; ARGS="--sets beauty --seeds 0"

@@ -110,6 +110,10 @@ class Rerank:
         service.decoded(request)
         ready = await service.ready(ranker, query, request, budget_ms, size, vector=vector, pace=PACE)
         asker = ready.asker
+        if "deadline" in ready.degraded:  # only filters are left to be looked at
+            scores = ranker.score(query, candidates, None, ready.degraded, asker)
+            service.ranked(query, request, ready.degraded, size, pace=PACE)
+            return as_sent(scores), ready.degraded
         scoring = service.started(
             service.scores, ranker.score, query, candidates, ready.vector, ready.degraded, asker
         )

@@ -79,6 +79,7 @@ def served(
         records=folder / "records",
         layout=getattr(request.module, "LAYOUT", "local"),
         over=getattr(request.module, "OVER", {}),
+        args=getattr(request.module, "ARGS", {}),
     )
     made.release(bundles[0])
     return made

@@ -69,6 +69,8 @@ class Served:
     """The YAML file under `deployments/` that runs."""
     over: Mapping[str, Mapping[str, Any]]
     """Options of deployments, by name, that differ from the file's."""
+    args: Mapping[str, Any]
+    """Arguments of the applications that the file leaves at their defaults."""
 
     def release(self, bundle: Path) -> None:
         """What `serve run` does with the layout's file once its `user_config` has changed."""
@@ -77,7 +79,7 @@ class Served:
 
         config = layout(self.layout)
         for app in config["applications"]:
-            app["args"] |= {"state": self.state, "records": str(self.records)}
+            app["args"] |= {"state": self.state, "records": str(self.records), **self.args}
             if "bundle" in app["args"]:
                 app["args"]["bundle"] = str(self.bundles[0])
             for deployment in app["deployments"]:

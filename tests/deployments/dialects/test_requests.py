@@ -1,0 +1,193 @@
+"""What is tolerated of a request, and how what is not is told: in the dialect's own body and status."""
+
+import time
+from typing import Any
+
+import pytest
+
+from tests import fakes
+from tests.deployments.dialects.door import Door
+
+ASKED = {"query": "green tea", "documents": ["rum", "green tea"]}
+
+
+@pytest.fixture(scope="module")
+def door() -> Door:
+    return Door()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Content-Type": "application/json; charset=utf-8"},
+        {"Content-Type": "text/plain"},
+        {"Authorization": "bearer K"},
+        {"Authorization": "BEARER K"},
+        {"Authorization": "K"},
+        {"Api-Key": "K"},
+    ],
+    ids=str,
+)
+def test_headers_of_every_kind_are_taken(headers: dict[str, str]) -> None:
+    asked = Door(keys=["K"]) if set(headers) & {"Authorization", "Api-Key"} else Door()
+    assert asked.post("/v1/rerank", ASKED, **headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"top_n": None, "model": None, "return_documents": None, "rank_fields": None},
+        {"max_tokens_per_doc": None, "priority": 0, "relevant_spans": {"mode": "disabled"}, "x": [[]]},
+        {"user": 7, "user_id": None, "session_id": "s", "context": "of another protocol"},
+        {"documents": ["same", "same", "same"]},
+        {"documents": ["", "", "tea"]},
+        {"documents": [None, {}, {"a": {"b": ["tea", 3, None, True]}}]},
+        {"documents": []},
+        {"documents": ["\U0001f375" * 3, "e\u0301", "茶", "\x00"]},
+        {"query": ""},
+        {"query": "x" * 100_000},
+    ],
+    ids=str,
+)
+def test_what_clients_add_leave_out_and_repeat_is_taken(door: Door, more: dict[str, Any]) -> None:
+    asked = {**ASKED, **more}
+    for path in ("/v1/rerank", "/v2/rerank", "/jina/v1/rerank", "/vllm/rerank"):
+        told = door.post(path, asked)
+        assert told.status_code == 200, told.text
+        entries = told.json()["results"]
+        assert sorted(entry["index"] for entry in entries) == list(range(len(asked["documents"])))
+
+
+def test_an_empty_document_scores_low_and_a_thousand_of_ten_megabytes_are_taken(door: Door) -> None:
+    assert min(door.scores(["green tea", "", "rum"], "green tea")[1:]) == door.scores([""], "green tea")[0]
+    documents = [("tea " * 2_500)[:10_000]] * 999 + ["green tea"]
+    told = door.post("/v1/rerank", {"query": "green tea", "documents": documents}).json()["results"]
+    assert (len(told), told[0]["index"]) == (1000, 999)
+
+
+def test_an_object_counts_by_its_fields_its_text_or_all_its_words(door: Door) -> None:
+    alone = door.scores(["green tea", "rum"], "green tea")
+    objects = [{"text": "green tea", "other": "rum"}, {"a": "green", "b": ["tea"]}, {"text": "rum"}]
+    assert door.scores(objects, "green tea") == [alone[0], alone[0], alone[1]]
+    fields = [{"text": "green tea", "title": "rum"}]
+    assert door.scores(fields, "green tea", rank_fields=["title", "none"]) == [alone[1]]
+
+
+REFUSED = [
+    ("/v1/rerank", b"{", 400, "message"),
+    ("/v2/rerank", {"documents": ["a"]}, 400, "message"),
+    ("/v2/rerank", {**ASKED, "top_n": -1}, 400, "message"),
+    ("/v1/rerank", {**ASKED, "documents": [1]}, 400, "detail"),
+    ("/v1/rerank", {**ASKED, "documents": ["a"] * 10_001}, 400, "message"),
+    ("/v1/rerank", {**ASKED, "query_embedding": [1.0]}, 400, "message"),
+    ("/v1/rerank", {**ASKED, "query_embedding": [0.0] * 384}, 400, "message"),
+    ("/jina/v1/rerank", {"query": "a"}, 422, "detail"),
+    ("/voyage/v1/rerank", {**ASKED, "top_k": "x"}, 400, "detail"),
+    ("/rerank", {"texts": ["a"]}, 422, "error"),
+    ("/rerank", {"query": 1, "documents": [], "property": ""}, 400, "error"),
+    ("/tei/rerank", {"query": "a"}, 422, "error"),
+    ("/infinity/rerank", {}, 422, "detail"),
+    ("/v1/ranking", {"query": "a"}, 422, "detail"),
+    ("/api/v1/services/rerank/text-rerank/text-rerank", {"input": {}}, 400, "message"),
+    ("/embed", {"inputs": [1]}, 422, "error"),
+    ("/v2/embed", {"texts": ["a"], "embedding_types": ["int8"]}, 400, "message"),
+    ("/v1/embed", {}, 400, "message"),
+    ("/my-shop/v1/rerank", b"[]", 400, "message"),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "status", "key"), REFUSED)
+def test_what_is_wrong_is_told_as_a_text_in_the_dialects_own_body(
+    door: Door, path: str, body: Any, status: int, key: str
+) -> None:
+    response = door.post(path, body)
+    assert response.status_code == status, response.text
+    assert isinstance(response.json()[key], str)
+    assert response.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/embeddings", {"input": [[1, 2]]}),
+        ("/v1/embeddings", {"input": "a", "encoding_format": "int8"}),
+        ("/v1/embeddings", {"input": "a", "dimensions": 385}),
+        ("/v1/embeddings", {"input": ["a"] * 2049}),
+        ("/v1/score", {"text_1": ["a", "b"], "text_2": ["a"]}),
+        ("/score", {"text_1": "a"}),
+        ("/vllm/rerank", {}),
+    ],
+)
+def test_openais_errors_are_objects(door: Door, path: str, body: Any) -> None:
+    response = door.post(path, body)
+    assert response.status_code == 400, response.text
+    error = response.json()["error"]
+    assert (set(error), error["type"]) == ({"message", "type", "param", "code"}, "invalid_request_error")
+
+
+def test_whatever_goes_wrong_is_json_in_the_dialects_body_whoever_sees_it() -> None:
+    door = Door(keys=["K"])
+    for path, key in (("/v1/rerank", "message"), ("/rerank", "error"), ("/v1/embeddings", "error")):
+        response = door.post(path, ASKED)
+        assert response.status_code == 401
+        assert key in response.json()
+        large = door.post(path, b" " * ((16 << 20) + 1), Authorization="K")
+        assert large.status_code == 413
+        assert key in large.json()
+    broken = Door(fakes.bundle(relevance=Broken()))
+    assert broken.post("/v1/rerank", ASKED).json()["message"]
+    assert broken.post("/v1/rerank", ASKED).status_code == 500
+    waiting = Door()
+    waiting.live.ranker = None
+    response = waiting.post("/tei/rerank", {"query": "a", "texts": ["b"]})
+    assert response.status_code == 503
+    assert response.json()["error_type"] == "Unhealthy"
+    assert waiting.get("/.well-known/ready").status_code == 503
+
+
+class Broken(fakes.FakeRelevance):
+    """Has a bug."""
+
+    def of_texts(self, *given: Any) -> Any:
+        raise KeyError("a bug")
+
+
+def test_too_many_at_once_are_told_to_come_again_and_when(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deployments.service.SCORERS", 1)
+    monkeypatch.setattr("deployments.service.WAITING_SCORES", 1)
+    door = Door(fakes.bundle(relevance=Slow()))
+    answers = door.all(*[("/v1/rerank", ASKED)] * 6)
+    assert {answer.status_code for answer in answers} == {200, 429}
+    for answer in answers:
+        if answer.status_code == 429:
+            assert int(answer.headers["retry-after"]) >= 1
+            assert answer.json()["detail"]
+
+
+class Slow(fakes.FakeRelevance):
+    """Takes long enough for others to arrive."""
+
+    def of_texts(self, *given: Any) -> Any:
+
+        time.sleep(0.2)
+        return super().of_texts(*given)
+
+
+def test_what_comes_too_late_keeps_the_order_it_was_sent_in_and_says_so() -> None:
+    door = Door(fakes.bundle(relevance=Slow()), budget_ms=1.0)
+    response = door.post("/v1/rerank", {"query": "tea", "documents": ["rum", "tea", "rum"], "top_n": 2})
+    told = response.json()
+    assert [entry["index"] for entry in told["results"]] == [0, 1]
+    assert told["results"][0]["relevance_score"] > told["results"][1]["relevance_score"]
+    assert "deadline" in told["degraded"]
+    assert "deadline" in response.headers["x-raysys-degraded"]
+    assert list(told).index("degraded") > list(told).index("results")
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [("/v1/models", "data"), ("/info", "model_type"), ("/meta", "version"), ("/ping", "status")],
+)
+def test_clients_that_ask_first_are_answered(door: Door, path: str, key: str) -> None:
+    assert key in door.get(path).json()
