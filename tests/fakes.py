@@ -97,7 +97,7 @@ class FakeInterest(Folder):
     def trending(self, length: int) -> Ints:
         return np.arange(self.size)[:length]
 
-    def with_items(self, catalog: Catalog) -> "FakeInterest":
+    def with_items(self, catalog: Catalog, retold: Ints | None = None) -> "FakeInterest":
         return FakeInterest(len(catalog), broken=self.broken)
 
 

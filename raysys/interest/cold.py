@@ -4,19 +4,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from raysys.interest.content import BRAND_BUCKETS, CATEGORY_BUCKETS, Content
-from raysys.interest.item_tower import TEXT_RANK, ItemTower
+from raysys.interest.content import Content
+from raysys.interest.item_tower import CODED, ItemTower
 from raysys.types import Floats, Ints
 
 COLUMNS = 3000
-"""Categories and brands, the most frequent ones, that have a coefficient."""
+"""Categories, brands, values of attributes and words, the most frequent ones, that have a coefficient."""
 RIDGE = 3.0
 """In units of items: a category of so many is believed by half."""
 CHUNK = 1 << 16
 """Items whose features are held at once."""
-PRICES = 2
-"""Columns that an item tower makes of the price."""
+OFFSETS = dict(zip(CODED, np.cumsum([0, *CODED.values()])[:-1].tolist(), strict=True))
+"""Where the codes of each kind begin among those of all kinds."""
+CODES = sum(CODED.values())
 
 
 def fit_content(tower: ItemTower, content: Content, rows: Ints, vectors: Floats) -> None:
@@ -32,33 +34,53 @@ def fit_content(tower: ItemTower, content: Content, rows: Ints, vectors: Floats)
     from scipy import linalg
 
     kept = _kept(content, rows)
-    size = TEXT_RANK + PRICES + len(kept)
-    gram, goal = RIDGE * np.eye(size), np.zeros((size, vectors.shape[1]))
+    sizes = _sizes(tower)
+    width = sum(sizes.values()) + len(kept)
+    gram, goal = RIDGE * np.eye(width), np.zeros((width, vectors.shape[1]))
     mean = vectors.mean(0) if len(rows) else np.zeros(vectors.shape[1], np.float32)
     for low in range(0, len(rows), CHUNK):
         _add(tower, content.at(rows[low : low + CHUNK]), kept, vectors[low : low + CHUNK] - mean, gram, goal)
     found = linalg.solve(gram, goal, assume_a="pos", overwrite_a=True, overwrite_b=True)
-    text, price, code = np.split(found, [TEXT_RANK, TEXT_RANK + PRICES])
+    *dense, coded = np.split(found, np.cumsum(list(sizes.values())))
     with torch.no_grad():
         for parameter in tower.parameters():
             parameter.zero_()
-        tower.text.weight.copy_(torch.from_numpy(text.T))
         tower.text.bias.copy_(torch.from_numpy(mean))
-        tower.price.weight.copy_(torch.from_numpy(price.T))
-        here = torch.from_numpy(code.astype(np.float32)).to(tower.category.weight.device)
-        branded = kept >= CATEGORY_BUCKETS
-        tower.category.weight[torch.from_numpy(kept[~branded])] = here[torch.from_numpy(~branded)]
-        tower.brand.weight[torch.from_numpy(kept[branded] - CATEGORY_BUCKETS)] = here[
-            torch.from_numpy(branded)
-        ]
+        for name, weights in zip(sizes, dense, strict=True):
+            _weight(tower, name).copy_(torch.from_numpy(weights.T))
+        for name, offset in OFFSETS.items():
+            mine = (kept >= offset) & (kept < offset + CODED[name])
+            table = _weight(tower, name)
+            table[torch.from_numpy(kept[mine] - offset)] = torch.from_numpy(coded[mine]).to(table)
+
+
+def _weight(tower: ItemTower, name: str) -> Tensor:
+    """The weights of one part of the content, by the name of its column."""
+    return tower.get_parameter(f"{name}.weight")
+
+
+def _sizes(tower: ItemTower) -> dict[str, int]:
+    """How many numbers each part of the content is that is no code."""
+    names = ("text", "price", *tower.widths.read)
+    return {name: _weight(tower, name).shape[1] for name in names}
+
+
+def _dense(tower: ItemTower, content: Content) -> Floats:
+    """Those numbers (n, sum of sizes), in order."""
+
+    def seen(vectors: Floats, basis: Tensor) -> Floats:
+        return np.asarray(vectors @ basis.cpu().numpy(), np.float32)
+
+    prices = tower.prices(torch.from_numpy(content.log_price).to(tower.basis.device)).cpu().numpy()
+    parts = [seen(content.text, tower.basis), prices]
+    parts += [seen(getattr(content, name), getattr(tower, f"{name}_basis")) for name in tower.widths.read]
+    return np.concatenate(parts, axis=1)
 
 
 def _add(tower: ItemTower, content: Content, kept: Ints, vectors: Floats, gram: Floats, goal: Floats) -> None:
     """Add some items to the sums X'X (`gram`) and X'Y (`goal`) of the features X and the `vectors` Y."""
-    first = TEXT_RANK + PRICES
-    dense = np.empty((len(content), first), np.float32)
-    dense[:, :TEXT_RANK] = content.text @ tower.basis.cpu().numpy()
-    dense[:, TEXT_RANK:] = tower.prices(torch.from_numpy(content.log_price)).cpu().numpy()
+    dense = _dense(tower, content)
+    first = dense.shape[1]
     codes = _codes(content)[:, kept]
     cross = codes.T @ dense
     gram[:first, :first] += dense.T @ dense
@@ -70,29 +92,24 @@ def _add(tower: ItemTower, content: Content, kept: Ints, vectors: Floats, gram: 
     goal[first:] += codes.T @ vectors
 
 
-def _columns(content: Content) -> Ints:
-    """The column (n, LEVELS + 1) of each category and brand; column 0 and the first brand are none."""
-    return np.concatenate([content.category, CATEGORY_BUCKETS + content.brand[:, None]], axis=1)
-
-
 def _kept(content: Content, rows: Ints) -> Ints:
-    """The columns that have a coefficient, rising."""
-    count = np.zeros(CATEGORY_BUCKETS + BRAND_BUCKETS, np.int64)
+    """The codes that have a coefficient, rising."""
+    count = np.zeros(CODES, np.int64)
     for low in range(0, len(rows), CHUNK):
-        part = rows[low : low + CHUNK]
-        count += np.bincount(content.category[part].ravel(), minlength=len(count))
-        count += np.bincount(CATEGORY_BUCKETS + content.brand[part], minlength=len(count))
-    count[[0, CATEGORY_BUCKETS]] = 0
+        count += np.asarray(_codes(content.at(rows[low : low + CHUNK])).sum(0), np.int64).ravel()
     best = np.argsort(-count, kind="stable")[:COLUMNS]
     return np.sort(best[count[best] >= 1])
 
 
 def _codes(content: Content) -> Any:
-    """Indicators (n, buckets), sparse, of the categories and the brand."""
+    """Indicators (n, CODES), sparse, of what the items say in codes."""
     from scipy import sparse
 
-    columns = _columns(content)
-    stated = (columns != 0) & (columns != CATEGORY_BUCKETS)
-    rows = np.broadcast_to(np.arange(len(content))[:, None], columns.shape)[stated]
-    shape = (len(content), CATEGORY_BUCKETS + BRAND_BUCKETS)
-    return sparse.csr_matrix((np.ones(len(rows), np.float32), (rows, columns[stated])), shape)
+    row, column = [], []
+    for name, offset in OFFSETS.items():
+        codes = getattr(content, name).reshape(len(content), -1)
+        item, place = np.nonzero(codes)
+        row.append(item)
+        column.append(codes[item, place].astype(np.int64) + offset)
+    where = np.concatenate(row), np.concatenate(column)
+    return sparse.csr_matrix((np.ones(len(where[0]), np.float32), where), (len(content), CODES))

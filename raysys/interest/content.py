@@ -1,22 +1,28 @@
-"""What an item says of itself, as numbers: hashed category and brand, log price, text, image, audio.
+"""What an item says of itself, as numbers: hashed category, brand, attributes and words, price, vectors.
 
 Codes are hashes into fixed buckets, so a category or brand that was never seen has one too.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from raysys.catalog import Catalog
 from raysys.errors import DataError
+from raysys.text.normalize import words
 from raysys.types import Floats, Ints
 
 LEVELS = 4
 """Levels of a category path that count; deeper ones are dropped."""
 CATEGORY_BUCKETS = 8192
 BRAND_BUCKETS = 2048
+TRAIT_BUCKETS = WORD_BUCKETS = 8192
+SAID = 16
+"""Values of attributes, and words of the title, that count; further ones are dropped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +35,10 @@ class Content:
     """(n, LEVELS) int64 code of each prefix of the path, 0 where there is none."""
     brand: Ints
     """(n,) int64 code, 0 for none."""
+    traits: Ints
+    """(n, SAID) int32 code of each value of an attribute, 0 where there is none."""
+    words: Ints
+    """(n, SAID) int32 code of each word of the title, 0 where there is none."""
     log_price: Floats
     """(n,) float32 log of the price in micros, NaN if unknown."""
     image: Floats
@@ -49,6 +59,7 @@ class Content:
             self,
             category=np.zeros_like(self.category),
             brand=np.zeros_like(self.brand),
+            traits=np.zeros_like(self.traits),
             log_price=np.full_like(self.log_price, np.nan),
             image=self.image[:, :0],
             audio=self.audio[:, :0],
@@ -89,6 +100,8 @@ class Content:
             text=np.asarray(catalog.text_vectors[rows], np.float32),
             category=np.array([_codes(p, CATEGORY_BUCKETS) for p in paths], np.int64).reshape(-1, LEVELS),
             brand=np.array(brands, np.int64),
+            traits=_said([attribute_values(catalog.attributes[row]) for row in numbers], TRAIT_BUCKETS),
+            words=_said([words(catalog.titles[row]) for row in numbers], WORD_BUCKETS),
             log_price=np.log(known).astype(np.float32),
             image=np.asarray(catalog.image_vectors[rows], np.float32),
             audio=np.asarray(catalog.audio_vectors[rows], np.float32),
@@ -101,12 +114,28 @@ def prefixes(path: str) -> list[str]:
     return ["/".join(parts[: level + 1]) for level in range(min(len(parts), LEVELS))]
 
 
+def attribute_values(attributes: Mapping[str, Any]) -> Iterator[str]:
+    """`name=value` for each value of each attribute; a list has several."""
+    for name, value in attributes.items():
+        yield from (f"{name}={one}" for one in (value if isinstance(value, list | tuple) else (value,)))
+
+
+@lru_cache(1 << 16)
 def code(value: str, buckets: int) -> int:
     """A number in [1, buckets) that depends on `value` alone, 0 for the empty string."""
     if not value:
         return 0
     digest = hashlib.blake2b(value.lower().encode(errors="surrogatepass"), digest_size=8).digest()
     return 1 + int.from_bytes(digest, "little") % (buckets - 1)
+
+
+def _said(tokens: Sequence[Iterable[str]], buckets: int) -> Ints:
+    """(n, SAID) int32 codes of the distinct tokens of n items."""
+    found = np.zeros((len(tokens), SAID), np.int32)
+    for row, mine in enumerate(tokens):
+        codes = list(dict.fromkeys(code(token, buckets) for token in mine))[:SAID]
+        found[row, : len(codes)] = codes
+    return found
 
 
 def _codes(values: Sequence[str], buckets: int) -> list[int]:

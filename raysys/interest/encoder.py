@@ -15,8 +15,10 @@ from raysys.types import Bools, Floats, Ints
 
 USER, ITEM = "user_encoder.onnx", "item_tower.onnx"
 IDENTITY, KNOWN, CONFIG = "identity.npy", "known.npy", "network.json"
-READ, SEEN = ("text", "category", "brand", "log_price"), ("image", "audio")
-"""Columns of `Content` that every item tower reads, and those that it reads where the shop has them."""
+READ = ("text", "category", "brand", "traits", "words", "log_price")
+"""Columns of `Content` that item towers read; older ones read fewer."""
+SEEN = ("image", "audio")
+"""Those that a tower reads where the shop had them."""
 ITEMS = 1024
 """Items that the tower reads at once."""
 
@@ -41,6 +43,7 @@ class UserEncoder:
         )
         self._files = (user, item)
         read = {told.name: told.shape for told in self._item.get_inputs()}
+        self._columns = tuple(name for name in READ if name in read)
         self._seen = {name: int(read[name][1]) for name in SEEN if name in read}
         self._identity, self._known, self._config = identity, known, config
         self.width: int = int(config["width"])
@@ -87,7 +90,7 @@ class UserEncoder:
 
     def _told(self, content: Content, identity: Floats, known: Floats) -> Floats:
         """Vectors (n, D) by identity (n, D) where known (n,), else by content."""
-        columns = {name: getattr(content, name) for name in READ}
+        columns = {name: getattr(content, name) for name in self._columns}
         columns |= {name: content.seen(name, width) for name, width in self._seen.items()}
         columns |= {"identity": identity, "known": known}
         found = np.zeros((len(content), self.width), np.float32)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from raysys.catalog import TEXT_WIDTH
 from raysys.interest.cold import CHUNK
-from raysys.interest.content import LEVELS
+from raysys.interest.content import LEVELS, SAID
 from raysys.interest.encoder import CONFIG, IDENTITY, ITEM, KNOWN, USER
 from raysys.interest.network import InterestNetwork
 
@@ -46,6 +46,8 @@ def export_network(model: InterestNetwork, out: Path) -> Path:
         "text": torch.zeros(2, TEXT_WIDTH),
         "category": torch.zeros(2, LEVELS, dtype=torch.int64),
         "brand": torch.zeros(2, dtype=torch.int64),
+        "traits": torch.zeros(2, SAID, dtype=torch.int32),
+        "words": torch.zeros(2, SAID, dtype=torch.int32),
         "log_price": torch.zeros(2),
         "identity": torch.zeros(2, width),
         "known": torch.zeros(2),

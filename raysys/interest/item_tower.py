@@ -1,5 +1,6 @@
 """An item's vector: that of its identity where it was learned, else one from what it says of itself."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -7,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from raysys.catalog import TEXT_WIDTH
-from raysys.interest.content import BRAND_BUCKETS, CATEGORY_BUCKETS, Content
-from raysys.types import Floats
+from raysys.interest.content import BRAND_BUCKETS, CATEGORY_BUCKETS, TRAIT_BUCKETS, WORD_BUCKETS, Content
+from raysys.types import Floats, Ints
 
 TEXT_RANK = 64
 """Principal directions of the text vectors that the tower reads; of image and audio as many at most."""
@@ -30,6 +31,15 @@ class Widths(NamedTuple):
         return tuple(name for name, width in self._asdict().items() if width)
 
 
+CODED = {
+    "category": CATEGORY_BUCKETS,
+    "brand": BRAND_BUCKETS,
+    "traits": TRAIT_BUCKETS,
+    "words": WORD_BUCKETS,
+}
+"""Columns of `Content` that are codes, 0 for none, and how many codes each may have."""
+
+
 class ItemTower(nn.Module):
     """The vector of an item's content: a sum over its parts; what an item lacks adds nothing."""
 
@@ -42,8 +52,8 @@ class ItemTower(nn.Module):
         self.register_buffer("basis", torch.zeros(TEXT_WIDTH, TEXT_RANK))
         self.register_buffer("price_scale", torch.tensor([0.0, 1.0]))
         self.text = nn.Linear(TEXT_RANK, width)
-        self.category = nn.Embedding(CATEGORY_BUCKETS, width, padding_idx=0)
-        self.brand = nn.Embedding(BRAND_BUCKETS, width, padding_idx=0)
+        for name, buckets in CODED.items():
+            self.add_module(name, nn.Embedding(buckets, width, padding_idx=0))
         self.price = nn.Linear(2, width, bias=False)
         for name in self.widths.read:
             size = getattr(self.widths, name)
@@ -75,6 +85,8 @@ class ItemTower(nn.Module):
         text: Tensor,
         category: Tensor,
         brand: Tensor,
+        traits: Tensor,
+        words: Tensor,
         log_price: Tensor,
         identity: Tensor,
         known: Tensor,
@@ -86,29 +98,38 @@ class ItemTower(nn.Module):
             text: (n, 384) unit rows, zero for none.
             category: (n, LEVELS) int64 codes, 0 for none.
             brand: (n,) int64 codes, 0 for none.
+            traits: (n, SAID) int32 codes, 0 for none.
+            words: (n, SAID) int32 codes, 0 for none.
             log_price: (n,) NaN for none.
             identity: (n, D), read only where known.
             known: (n,) float, 1 for an item that the network was trained on, else 0.
             seen: one (n, W) for each of `widths.read`, zero rows for none.
         """
-        content = self.describe(text, category, brand, log_price, *seen)
+        coded = {"category": category, "brand": brand, "traits": traits, "words": words}
+        content = self.describe(text, coded, log_price, dict(zip(self.widths.read, seen, strict=True)))
         return torch.where(known[:, None] > 0, identity, content)
 
     def describe(
-        self, text: Tensor, category: Tensor, brand: Tensor, log_price: Tensor, *seen: Tensor
+        self, text: Tensor, coded: Mapping[str, Tensor], log_price: Tensor, seen: Mapping[str, Tensor]
     ) -> Tensor:
-        """Vectors (n, D) by content alone."""
-        found: Tensor = self.text(text @ self.basis) + self.category(category).sum(1) + self.brand(brand)
-        found = found + self.price(self.prices(log_price))
-        for name, vectors in zip(self.widths.read, seen, strict=True):
+        """Vectors (n, D) by content alone; `coded` and `seen` are columns by name."""
+        found: Tensor = self.text(text @ self.basis) + self.price(self.prices(log_price))
+        for name, codes in coded.items():
+            said = self.get_submodule(name)(codes)
+            found = found + (said if codes.dim() == 1 else said.sum(1))
+        for name, vectors in seen.items():
             found = found + self.get_submodule(name)(vectors @ getattr(self, f"{name}_basis"))
         return found
 
     def vectors(self, content: Content) -> Tensor:
         """Vectors (n, D) of n items by their content alone."""
-        columns = [content.text, content.category, content.brand, content.log_price]
-        columns += [content.seen(name, getattr(self.widths, name)) for name in self.widths.read]
-        return self.describe(*(torch.from_numpy(column).to(self.basis.device) for column in columns))
+
+        def here(column: Floats | Ints) -> Tensor:
+            return torch.from_numpy(column).to(self.basis.device)
+
+        coded = {name: here(getattr(content, name)) for name in CODED}
+        seen = {name: here(content.seen(name, getattr(self.widths, name))) for name in self.widths.read}
+        return self.describe(here(content.text), coded, here(content.log_price), seen)
 
 
 def _directions(vectors: Floats, rank: int) -> Floats:

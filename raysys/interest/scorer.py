@@ -57,9 +57,13 @@ class InterestScorer:
         """How many items the partners know."""
         return len(self.partners)
 
-    def with_items(self, catalog: Catalog) -> "InterestScorer":
-        """A scorer for the items of `catalog`; new ones are known by their groups and their content."""
-        network = None if self.network is None else self.network.with_items(catalog)
+    def with_items(self, catalog: Catalog, retold: Ints | None = None) -> "InterestScorer":
+        """A scorer for the items of `catalog`; new ones are known by their groups and their content.
+
+        Args:
+            retold: rows (n,) of items that say something else of themselves now.
+        """
+        network = None if self.network is None else self.network.with_items(catalog, retold)
         likeness = tuple(part.with_items(catalog) for part in self.partners.likeness)
         partners = replace(self.partners, likeness=likeness)
         return replace(self, shelf=Shelf.of(catalog, self.sales), partners=partners, network=network)

@@ -29,14 +29,31 @@ class NetworkSource:
     def of(cls, encoder: UserEncoder, catalog: Catalog) -> "NetworkSource":
         return cls(encoder, encoder.item_vectors(catalog))
 
-    def with_items(self, catalog: Catalog) -> "NetworkSource":
-        """With vectors for the items that `catalog` has beyond those known here."""
+    def with_items(self, catalog: Catalog, retold: Ints | None = None) -> "NetworkSource":
+        """With vectors for the items that `catalog` has beyond those known here.
+
+        Args:
+            retold: rows (n,) of items that say something else of themselves now; those that the
+                network was not trained on get a new vector.
+        """
         known = len(self.vectors)
-        if known >= len(catalog):
+        changed = self._by_content(np.zeros(0, np.int64) if retold is None else retold)
+        if known >= len(catalog) and not len(changed):
             return self
-        fresh = self.encoder.item_vectors(catalog, known)
-        beside = tuple(other.with_items(catalog) for other in self.beside)
-        return replace(self, vectors=np.concatenate([self.vectors, fresh]), beside=beside)
+        vectors = np.concatenate([self.vectors, self.encoder.item_vectors(catalog, known)])
+        if len(changed):
+            vectors[changed] = self.encoder.content_vectors(catalog, changed)
+        beside = tuple(other.with_items(catalog, retold) for other in self.beside)
+        return replace(self, vectors=vectors, beside=beside)
+
+    def _by_content(self, rows: Ints) -> Ints:
+        """Those of the rows that have a vector here, and have it from their content."""
+        rows = rows[(rows >= 0) & (rows < len(self.vectors))]
+        if not len(rows):
+            return rows
+        trained = np.zeros(len(self.vectors), np.bool_)
+        trained[: self.encoder.size] = self.encoder.known
+        return np.asarray(rows[~trained[rows]])
 
     def narrow(self) -> "NetworkSource":
         """The same with vectors of eight bits and weights of 16."""

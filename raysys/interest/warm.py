@@ -66,9 +66,12 @@ class Older:
         inside = _weights(folder / ITEM)
         sizes = {name: len(inside.get(f"{name}_basis", ())) for name in Widths._fields}
         tower = ItemTower(config.width, Widths(**sizes))
-        if absent := sorted((needed - set(user)) | (set(tower.state_dict()) - set(inside))):
+        # what a tower was exported before there was, it does not read: that stays zero
+        told = {name for name in tower.state_dict() if name.split(".")[0] not in ("traits", "words")}
+        if absent := sorted((needed - set(user)) | (told - set(inside))):
             raise BundleError(f"network {folder} has no weights named {absent[0]}; export it again")
-        tower.load_state_dict({name: torch.from_numpy(inside[name]) for name in tower.state_dict()})
+        weights = {name: torch.from_numpy(inside[name]) for name in tower.state_dict() if name in inside}
+        tower.load_state_dict(weights, strict=False)
         return cls(
             config=config,
             item_ids=tuple(item_ids[: encoder.size]),

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from raysys.catalog import Catalog
-from raysys.interest.content import prefixes
+from raysys.interest.content import attribute_values, prefixes
 from raysys.interest.partners import Rows
 from raysys.text.normalize import words
 from raysys.types import Floats, Ints
@@ -28,9 +28,7 @@ def traits_of(catalog: Catalog, row: int) -> Iterator[str]:
     if catalog.brands[row]:
         yield f"brand={catalog.brands[row]}"
     yield from (f"category={path}" for path in prefixes(catalog.categories[row]))
-    for name, value in catalog.attributes[row].items():
-        for one in value if isinstance(value, list | tuple) else (value,):
-            yield f"{name}={one}"
+    yield from attribute_values(catalog.attributes[row])
 
 
 BAGS: dict[str, Bag] = {"words": words_of, "traits": traits_of}

@@ -1,5 +1,6 @@
 """What changes between two requests: items, prices, ads, and the people who ask."""
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ PEOPLE = 4096
 BURST = 16
 """New texts up to this many are encoded within the request that meets them, more behind it."""
 _HOUR_MS = 3_600_000
+
+log = logging.getLogger(__name__)
 
 
 class Live:
@@ -93,7 +96,7 @@ class Live:
             version = self._store.items_version()
             if version == self._version:
                 return
-            updates = self._store.items_since(self._version)
+            updates = self._fitting(self._store.items_since(self._version))
             told = sum(_tells(update) for update in updates)
             if updates:
                 self._swap(updates, encode=told <= BURST)
@@ -110,12 +113,21 @@ class Live:
             catalog = experts.catalog.updated(updates, encoder)
         except PartError:  # the encoder failed: items first, their vectors another time
             catalog = experts.catalog.updated(updates)
-        self._install(catalog, retold=any(map(_tells, updates)))
+        self._install(catalog, [u.item_id for u in updates if _tells(u) or _shows(u)])
 
-    def _install(self, catalog: Catalog, *, retold: bool) -> None:
-        """Swap in a catalog; the interest model learns of it only if items were told anew."""
+    def _fitting(self, updates: Sequence[ItemUpdate]) -> Sequence[ItemUpdate]:
+        """The updates without vectors of images and sounds that nobody here could read."""
+        fitting = self._experts.catalog.fitting(updates)
+        if odd := [old.item_id for old, new in zip(updates, fitting, strict=True) if old is not new]:
+            log.warning("%d items, as %s, sent vectors of a width that this bundle lacks", len(odd), odd[0])
+        return fitting
+
+    def _install(self, catalog: Catalog, retold: Sequence[str]) -> None:
+        """Swap in a catalog; the interest model learns of it only if some of its items were told anew."""
         old = self._experts
-        interest = old.interest.with_items(catalog) if retold and old.interest is not None else old.interest
+        interest = old.interest
+        if retold and interest is not None:
+            interest = interest.with_items(catalog, catalog.rows(retold))
         self._experts = replace(old, catalog=catalog, interest=interest, serial=old.serial + 1)
         with self._lock:
             self._people.clear()
@@ -125,12 +137,20 @@ class Live:
         if self._encoder is None:
             return
         catalog = self._experts.catalog
-        rows = [row for row in catalog.rows([u.item_id for u in updates if _tells(u)]).tolist() if row >= 0]
+        told = [u.item_id for u in updates if _tells(u)]
+        rows = [row for row in catalog.rows(told).tolist() if row >= 0]
         vectors = dict(zip(rows, self._encoder.encode([catalog.text(row) for row in rows]), strict=True))
         with self._changing:
-            self._install(self._experts.catalog.with_vectors(vectors), retold=True)
+            self._install(self._experts.catalog.with_vectors(vectors), told)
 
 
 def _tells(update: ItemUpdate) -> bool:
     """Whether the update may change the item's text."""
     return not (update.title is None and update.category is None and update.brand is None)
+
+
+def _shows(update: ItemUpdate) -> bool:
+    """Whether the update may change what else a content tower reads, but for prices, which change daily."""
+    return any(
+        told is not None for told in (update.attributes, update.image_embedding, update.audio_embedding)
+    )

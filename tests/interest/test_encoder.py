@@ -1,5 +1,6 @@
 """The exported network: equal to torch, equal online and offline, and sensible for what is new."""
 
+import copy
 import dataclasses
 import subprocess
 import sys
@@ -12,13 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raysys.catalog import Catalog
-from raysys.errors import BundleError
-from raysys.events import KINDS, Interaction
+from raysys.errors import BundleError, DataError
+from raysys.events import KINDS, Interaction, ItemUpdate
 from raysys.interest.bulk import user_vectors
+from raysys.interest.content import Content
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.export import export_network
 from raysys.interest.interactions import Interactions
 from raysys.interest.network import InterestNetwork, NetworkConfig
+from raysys.interest.source import NetworkSource
 from raysys.interest.train import fit_network
 from raysys.state.fold import fold_all
 from raysys.types import DAY_MS
@@ -174,6 +177,100 @@ def test_an_item_in_the_catalog_that_nobody_touched_is_treated_as_a_new_one(
     vectors = encoder.item_vectors(catalog.updated([twin], encode_texts))
     np.testing.assert_allclose(vectors[ITEMS], vectors[row], atol=1e-6)
     assert np.abs(vectors[ITEMS] - vectors[0]).max() > 1e-3
+
+
+@pytest.fixture(scope="module")
+def pictured(catalog: Catalog) -> Catalog:
+    """The shop, with pictures of two items out of three, of its last one too, and a few sounds."""
+    rng = np.random.default_rng(0)
+    seen = [
+        ItemUpdate(item_id=f"i{n}", image_embedding=rng.normal(size=5).tolist())
+        for n in range(ITEMS)
+        if n % 3
+    ]
+    heard = [
+        ItemUpdate(item_id=f"i{n}", audio_embedding=rng.normal(size=3).tolist()) for n in range(0, 20, 2)
+    ]
+    told = [ItemUpdate(item_id=f"i{n}", attributes={"color": ["red", "blue"][n % 2]}) for n in range(ITEMS)]
+    return catalog.updated([*seen, *heard, *told])
+
+
+@pytest.fixture(scope="module")
+def seeing(pictured: Catalog) -> InterestNetwork:
+    training = fit_network(deeds(), pictured, CONFIG, device="cpu")
+    list(training)
+    return training.model
+
+
+@pytest.fixture(scope="module")
+def eyes(seeing: InterestNetwork, tmp_path_factory: pytest.TempPathFactory) -> UserEncoder:
+    return UserEncoder.load(export_network(seeing, tmp_path_factory.mktemp("seeing") / "out"))
+
+
+def test_pictures_and_sounds_are_read_by_both_alike(
+    eyes: UserEncoder, seeing: InterestNetwork, pictured: Catalog
+) -> None:
+    with torch.no_grad():
+        plain = seeing.item_vectors().numpy()
+        content = seeing.tower.vectors(Content.of(pictured)).numpy()
+    np.testing.assert_allclose(eyes.item_vectors(pictured), plain, atol=1e-5)
+    rows = np.array([29, 3, 0, 17])
+    np.testing.assert_allclose(eyes.content_vectors(pictured, rows), content[rows], atol=1e-5)
+
+
+def test_an_item_without_a_picture_has_the_vector_of_the_rest(
+    eyes: UserEncoder, seeing: InterestNetwork, pictured: Catalog
+) -> None:
+    """Its vector is that of a tower that has never seen a picture: what is missing adds nothing at all."""
+    rows = np.arange(ITEMS)
+    without = eyes.content_vectors(dataclasses.replace(pictured, image_vectors=np.zeros((ITEMS, 5))), rows)
+    bare = eyes.content_vectors(dataclasses.replace(pictured, image_vectors=np.zeros((ITEMS, 0))), rows)
+    found = eyes.content_vectors(pictured, rows)
+    np.testing.assert_array_equal(without, bare)
+    np.testing.assert_array_equal(found[::3], bare[::3])
+    apart = np.abs(found - bare).max(1)
+    assert (apart[rows % 3 > 0] > 1e-4).all()
+    blind = copy.deepcopy(seeing.tower)
+    torch.nn.init.normal_(blind.get_parameter("image.weight"))
+    with torch.no_grad():
+        others = blind.vectors(Content.of(pictured)).numpy()
+    np.testing.assert_allclose(others[::3], found[::3], atol=1e-5)
+
+
+def test_a_new_item_has_a_vector_from_whatever_it_has(eyes: UserEncoder, pictured: Catalog) -> None:
+    picture = pictured.image_vectors[1].tolist()
+    grown = pictured.updated([item("seen", image_embedding=picture), item("unseen")])
+    seen, unseen = eyes.item_vectors(grown, first=ITEMS)
+    assert np.abs(seen - unseen).max() > 1e-4
+    other = pictured.updated([item("unseen", attributes={"color": "red"})])
+    assert np.abs(eyes.item_vectors(other, first=ITEMS)[0] - unseen).max() > 1e-4
+
+
+def test_a_new_picture_moves_an_item_that_nobody_took_and_no_other(
+    eyes: UserEncoder, pictured: Catalog
+) -> None:
+    """Row 29 was never in the log; row 1 was, and keeps what the network learned of it."""
+    source = NetworkSource.of(eyes, pictured)
+    new = [ItemUpdate(item_id=name, image_embedding=[9.0] * 5) for name in ("i1", "i29")]
+    changed = pictured.updated([*new, item("fresh", image_embedding=[9.0] * 5)])
+    found = source.with_items(changed, changed.rows(["i1", "i29", "fresh", "nobody"])).vectors
+    np.testing.assert_array_equal(found[:29], source.vectors[:29])
+    assert np.abs(found[29] - source.vectors[29]).max() > 1e-4
+    np.testing.assert_allclose(found, eyes.item_vectors(changed), atol=1e-6)
+    assert source.with_items(pictured, np.array([1])) is source
+
+
+def test_pictures_of_another_model_are_refused(eyes: UserEncoder, pictured: Catalog) -> None:
+    other = dataclasses.replace(pictured, image_vectors=np.ones((ITEMS, 4)))
+    with pytest.raises(DataError, match="image vectors have 4 numbers, the network was fitted on 5"):
+        eyes.item_vectors(other)
+
+
+def test_a_shop_without_pictures_has_a_tower_that_reads_none(encoder: UserEncoder, pictured: Catalog) -> None:
+    names = {told.name for told in encoder._item.get_inputs()}
+    assert not names & {"image", "audio"}
+    plain = dataclasses.replace(pictured, image_vectors=np.zeros((ITEMS, 0)))
+    np.testing.assert_array_equal(encoder.item_vectors(pictured), encoder.item_vectors(plain))
 
 
 def test_a_network_without_text_ignores_text(catalog: Catalog, tmp_path: Path) -> None:
