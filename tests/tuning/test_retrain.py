@@ -10,6 +10,7 @@ from raysys.behavior.world import START_MS, World
 from raysys.bundle import Bundle, read_manifest
 from raysys.catalog import Catalog
 from raysys.errors import ConfigError, DataError
+from raysys.interest.combination import Trees
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.fit import InterestConfig, fit_interest
 from raysys.interest.network import NetworkConfig
@@ -85,6 +86,18 @@ def test_the_next_bundle_has_learned_from_the_live_log_and_follows_the_released_
     assert new.policy.id == old.policy.id
     assert new.catalog.popularity.sum() > old.catalog.popularity.sum()
     assert manifest["data"]["interactions"] > old.manifest["data"]["interactions"]
+
+
+def test_the_next_bundle_has_the_form_of_the_released_one(demo: Demo) -> None:
+    plain = Bundle.load(current(demo.bundles) or Path())
+    form = {"trees": {"rounds": 5, "leaves": 4}, "networks": None, "narrow": False}
+    publish(replace(plain, manifest={"compression": {"form": form}}), demo.bundles)
+    path = retrain(demo, SINCE_MS, force=True)
+    assert path is not None
+    interest = Bundle.load(path).interest
+    assert isinstance(interest, InterestScorer)
+    assert all(isinstance(one, Trees) for one in (*interest.combinations, *interest.answers))
+    assert read_manifest(path)["compression"]["form"] == form
 
 
 def test_a_bundle_that_knows_less_is_refused_and_the_released_one_stays(
