@@ -14,7 +14,7 @@ import msgspec
 
 from deployments.dialects import cohere_embed, openai, tei_embed
 from deployments.http import HttpError, Reply, Request, Routes
-from deployments.service import Service
+from deployments.service import BATCH, Service
 from raysys.types import Floats
 
 
@@ -65,7 +65,10 @@ class Embeddings:
             raise HttpError(dialect.refused, "encoder", "the bundle that serves has no text encoder")
         service.decoded(request)
         vectors = await service.vectors(ranker.bundle.encoder, texts, ranker.text_width)
+        write = partial(dialect.reply, asked, texts, vectors, uuid.uuid4().hex)
         try:
-            return Reply(dialect.reply(asked, texts, vectors, uuid.uuid4().hex))
+            if len(texts) <= BATCH:
+                return Reply(write())
+            return Reply(await service.batches.result(service.started(service.batches, write)))
         except ValueError as error:  # more dimensions than there are
             raise HttpError(dialect.refused, "bad_request", f"invalid request: {error}") from error

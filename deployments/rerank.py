@@ -20,6 +20,8 @@ from raysys.types import Candidates, Floats, Query
 
 PACE = "rerank"
 """Its requests are timed apart from `/rank`: texts cost more than items."""
+MINUTE_MS = 60_000
+"""Scores are made as of the end of the minute, so that the pieces of one list agree to the last digit."""
 
 
 class Rerank:
@@ -74,7 +76,7 @@ class Rerank:
         try:
             texts, candidates = texts_of(asked, reading)
             told = opened(asked.query, enabled=reading.envelope)
-            query = question(told, asked.extras, request.headers, len(texts), now_ms())
+            query = question(told, asked.extras, request.headers, len(texts), _minute(now_ms()))
             vector = vector_of(told, asked.extras, ranker.text_width)
         except ValueError as error:
             raise HttpError(refused, "bad_request", f"invalid request: {error}") from error
@@ -124,6 +126,11 @@ class Rerank:
             scores, degraded = np.ones(size), (*ready.degraded, "deadline")
         service.ranked(query, request, degraded, size, pace=PACE)
         return (as_sent(scores) if "deadline" in degraded else scores), tuple(sorted(set(degraded)))
+
+
+def _minute(time_ms: int) -> int:
+    """The end of the minute: no event that is known lies after it."""
+    return (time_ms // MINUTE_MS + 1) * MINUTE_MS
 
 
 def _always(dialect: Dialect, body: bytes) -> Dialect:

@@ -4,6 +4,7 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from raysys.types import Floats
@@ -46,9 +47,9 @@ def shortened(vectors: Floats, dimensions: int | None) -> Floats:
 
 
 def numbers(vectors: Floats) -> list[str]:
-    """A JSON array of each row (n, D): the shortest floats that are the same as float32."""
-    rows = vectors.astype(np.float32).astype("S").tolist()
-    return ["[" + b",".join(row).decode() + "]" for row in rows]
+    """A JSON array of each row (n, D), to 10 decimals: half as long as float32 in full, and as good."""
+    rows = np.round(vectors.astype(np.float64), 10).tolist()
+    return [msgspec.json.encode(row).decode() for row in rows]
 
 
 def base64s(vectors: Floats) -> list[str]:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.deployments.dialects.door import Door
+from tests import fakes
+from tests.deployments.dialects.door import OPEN, Door
 
 DOCUMENTS = ["rum", "green tea", "", "tea", "green rum"]
 ASKED = {"query": "green tea", "documents": DOCUMENTS}
@@ -130,3 +131,17 @@ def test_a_list_that_an_engine_splits_and_merges_keeps_its_order(door: Door) -> 
 def test_a_probe_is_answered_with_one_result(door: Door) -> None:
     told = door.post("/v1/rerank", {"model": "m", "query": "test query", "documents": ["how big"]}).text
     assert [index for index, _ in elasticsearch_cohere(told)] == [0]
+
+
+def test_pieces_of_a_list_asked_for_within_a_minute_agree_to_the_last_digit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = fakes.NOW_MS // 60_000 * 60_000
+    shop = Door(fakes.bundle(policy=fakes.FakePolicy({"freshness": 1.0})), reading=OPEN)
+
+    def at(ms: int) -> list[float]:
+        monkeypatch.setattr("deployments.rerank.now_ms", lambda: clock + ms)
+        return shop.scores([f"i{n}" for n in range(12)])
+
+    assert at(0) == at(59_999)
+    assert at(0) != at(86_400_000)
