@@ -8,6 +8,7 @@ import pytest
 
 from raysys.bundle import Bundle
 from raysys.errors import BundleError, ConfigError
+from raysys.events import ItemUpdate
 from raysys.policy.scorer import Policy
 from raysys.signals import SIGNALS
 from raysys.surfaces.settings import Settings
@@ -29,6 +30,15 @@ def test_saved_and_loaded_it_is_the_same(path: Path) -> None:
     assert read.manifest["metrics"] == {"ndcg": [0.1, 0.2]}
     assert read.catalog.item_ids == saved.catalog.item_ids
     assert read.classes is None
+
+
+def test_pictures_are_part_of_a_bundle_and_a_shop_without_them_has_no_file(tmp_path: Path) -> None:
+    catalog = fakes.shop().updated([ItemUpdate(item_id="i1", image_embedding=[1.0, 2.0])])
+    saved = fakes.bundle(catalog=catalog).save(tmp_path / "a")
+    read = Bundle.load(tmp_path / "a", readers=READERS)
+    np.testing.assert_array_equal(read.catalog.image_vectors, catalog.image_vectors)
+    assert "catalog/image_vectors.npy" in saved.manifest["files"]
+    assert not any("image" in name for name in fakes.bundle().save(tmp_path / "b").manifest["files"])
 
 
 def test_other_content_gives_another_id(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ def test_the_same_event_has_the_same_identity_and_its_own_id_wins() -> None:
         (b'{"type":"interaction","kind":"click","item_id":"","time_ms":1}', "item_id"),
         (b'{"type":"interaction","kind":"click","item_id":"a","time_ms":-1}', "time_ms"),
         (b'{"type":"item","item_id":"a","colour":"red"}', "colour"),
+        (b'{"type":"item","item_id":"a","image_embedding":[1,"x"]}', "image_embedding[1]"),
+        (b'{"type":"item","item_id":"a","image_embedding":[' + b"0," * 4096 + b"0]}", "image_embedding"),
         (AD + b'"targeting":{"categories":5}}', "targeting"),
         (AD + b'"targeting":{"surfaces":[{}]}}', "targeting"),
         (AD + b'"targeting":{"moods":["good"]}}', "targeting"),
@@ -68,3 +70,8 @@ def test_attributes_have_a_depth() -> None:
         deep = [deep]
     with pytest.raises(DataError, match="deeper than 16"):
         parse_event({"type": "user", "user_id": "ann", "attributes": {"a": deep}})
+
+
+def test_a_picture_with_a_number_that_is_not_finite_is_refused() -> None:
+    with pytest.raises(DataError, match="not finite"):
+        parse_event({"type": "item", "item_id": "a", "audio_embedding": [1.0, float("nan")]})

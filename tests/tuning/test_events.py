@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raysys.dataset.prepare import prepare
+from raysys.dataset.read import read
 from raysys.errors import ConfigError, DataError
 from raysys.events import KINDS
 from tuning.events import EventLog, parse_split, read_asked, read_events, split_log
+from tuning.log import read_log
 
 DAY = 86_400_000
 
@@ -212,3 +215,35 @@ def test_codes_are_small_and_dense(tmp_path: Path) -> None:
     log = read_events([lines(tmp_path / "e.jsonl", [deed(u, u, 1) for u in ("zoe", "ann", "zoe")])])
     assert log.events.user.tolist() == [1, 0, 1]
     assert log.events.row.dtype == np.int64
+
+
+def test_pictures_come_from_files_of_every_format_and_through_a_dataset(tmp_path: Path) -> None:
+    seen = {"a": [0.5, 1.0], "b": None, "c": [2.0, -3.0]}
+    items = [{"item_id": name, "title": name, "image_embedding": seen[name]} for name in seen]
+    lines(
+        tmp_path / "a.jsonl",
+        [
+            {"type": "item", **{name: value for name, value in row.items() if value is not None}}
+            for row in items
+        ],
+    )
+    pl.DataFrame(items).write_parquet(tmp_path / "b.parquet")
+    texts = [row | {"image_embedding": json.dumps(row["image_embedding"] or [])} for row in items]
+    pl.DataFrame(texts).write_csv(tmp_path / "c.csv")
+    events = lines(tmp_path / "events.jsonl", [deed("u", "a", DAY), deed("u", "d", 2 * DAY)])
+    for name in ("a.jsonl", "b.parquet", "c.csv"):
+        catalog = read_events([events], [tmp_path / name]).catalog
+        found = dict(zip(catalog.item_ids, catalog.image_vectors.tolist(), strict=True))
+        assert found == {"a": [0.5, 1.0], "b": [0.0, 0.0], "c": [2.0, -3.0], "d": [0.0, 0.0]}
+    prepare(read([events, tmp_path / "a.jsonl"]), tmp_path / "dataset")
+    _, catalog = read_log(tmp_path / "dataset", None)
+    assert catalog.image_vectors[catalog.rows(["c"])].tolist() == [[2.0, -3.0]]
+
+
+def test_pictures_of_two_widths_in_the_files_are_an_error_that_names_the_item(tmp_path: Path) -> None:
+    rows = [
+        {"type": "item", "item_id": "a", "title": "a", "image_embedding": [1.0, 2.0]},
+        {"type": "item", "item_id": "b", "title": "b", "image_embedding": [1.0]},
+    ]
+    with pytest.raises(DataError, match=r"item b: image_embedding has 1 numbers"):
+        read_events([lines(tmp_path / "events.jsonl", [*rows, deed("u", "a", DAY)])])

@@ -1,0 +1,231 @@
+"""Items that nobody took yet and people of whom little is known: raysys beside what can be had without it.
+
+A tenth of the items is held out with every interaction, and so is a tenth of the people. Asked are,
+among the items held out alone and in the whole catalog, people whose next item was one of them; and
+of the people held out their last item, as if only the latest 0, 1, 2 or 4 before it were known.
+"""
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.sets import OUT, bench_set
+from raysys.catalog import Catalog
+from raysys.errors import DataError
+from raysys.evaluation.metrics import mean_error
+from raysys.interest.asked import Asked, Split, last_one, places_from_end
+from raysys.interest.encoder import UserEncoder
+from raysys.interest.export import export_network
+from raysys.interest.fit import relearned
+from raysys.interest.habits import Habits
+from raysys.interest.interactions import Interactions
+from raysys.interest.partners import Following
+from raysys.interest.scorer import InterestScorer
+from raysys.interest.source import NetworkSource
+from raysys.interest.train import REPORTS, fit_network
+from raysys.interest.words import BAGS, Likeness
+from raysys.types import Bools, Floats
+from tuning.baselines import Tuned
+from tuning.events import read_events
+from tuning.ranked import Scores, ranked, whole
+from tuning.study import Study, StudySettings, start_of
+
+ENCODER = Path("var/encoder")
+NETWORK = "network"
+HELD_OUT = 0.1
+"""Share of the items, and of the people."""
+KNOWN = (0, 1, 2, 4)
+"""How many interactions of a new person are known."""
+ASKED = 1000
+"""People asked for each table, at most."""
+SEEN = 1e-9
+"""Weight of chance among items that a system cannot tell apart; rows would betray when an item came."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cold:
+    """A log cut such that some items and some people are new."""
+
+    split: Split
+    """For the study: nothing in it is known of what is new."""
+    items: Bools
+    """(I,) which items nobody took in what is learned from."""
+    fresh: Asked
+    """People whose next item is one of those."""
+    newcomers: Mapping[int, Asked]
+    """The people held out, by how many interactions are known of each."""
+
+
+def cold_split(events: Interactions, size: int, seed: int) -> Cold:
+    """Hold out items and people at random; of who is asked about a new item nothing later is learned from."""
+    rng = np.random.default_rng(seed)
+    taken, people = np.unique(events.row), np.unique(events.user)
+    cold = np.isin(np.arange(size), _some(taken, rng))
+    strangers = np.isin(events.user, _some(people, rng))
+    new = cold[events.row]
+    asked, gone, others = [], new | strangers, np.flatnonzero(~strangers)
+    for _, places in events.where(~strangers).by_user():
+        mine = others[places]
+        at = np.flatnonzero(new[mine])
+        if len(at) and not new[mine[: at[-1]]].all():
+            gone[mine[at[-1] :]] = True
+            asked.append(mine[at[-1]])
+    warm = events.where(~gone)
+    last = np.array(asked)
+    fresh = Asked(
+        before=warm,
+        user=events.user[last],
+        now_ms=events.time_ms[last],
+        truth=tuple(events.row[last][:, None]),
+        new_only=True,
+    )
+    able = np.unique(warm.user[places_from_end(warm) == 2])
+    valid = last_one(warm, able, new_only=True)
+    theirs = events.where(strangers & ~new)
+    return Cold(
+        split=Split(train=valid.before, valid=valid, test=_few(fresh, rng)),
+        items=cold,
+        fresh=_few(fresh, rng),
+        newcomers={known: _few(_latest(theirs, known), np.random.default_rng(seed)) for known in KNOWN},
+    )
+
+
+def _some(codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return rng.permutation(codes)[: max(int(len(codes) * HELD_OUT), 1)]
+
+
+def _few(asked: Asked, rng: np.random.Generator) -> Asked:
+    return asked.of(np.isin(np.arange(len(asked)), rng.permutation(len(asked))[:ASKED]))
+
+
+def _latest(events: Interactions, known: int) -> Asked:
+    """The last item of everybody who has enough, asked for after the latest `known` before it."""
+    able = np.unique(events.user[places_from_end(events) == max(KNOWN)])
+    asked = last_one(events, able, new_only=True)
+    return replace(asked, before=asked.before.where(places_from_end(asked.before) < known))
+
+
+@dataclass(frozen=True, slots=True)
+class Systems:
+    """What is asked: each scores every item for a person."""
+
+    scorer: InterestScorer
+    catalog: Catalog
+    """With its items counted as of what is learned from."""
+    seed: int
+
+    def of(self) -> Iterator[tuple[str, Scores]]:
+        chance = SEEN * np.random.default_rng(self.seed).random(len(self.catalog))
+        popular = np.asarray(self.catalog.popularity, np.float64)
+        likeness = {bag: Likeness.learn(bag, self.catalog) for bag in BAGS}
+
+        def alike(bags: Sequence[str]) -> Scores:
+            def scores(habits: Habits, now_ms: int) -> Floats:
+                rows, weights = self.scorer.partners.following.weights(habits.history_rows)
+                found = [likeness[bag].scores(rows, weights, len(self.catalog)) for bag in bags]
+                return np.sum(found, axis=0) + chance
+
+            return scores
+
+        def segment(habits: Habits, now_ms: int) -> Floats:
+            return alike(["traits"])(habits, now_ms) * np.log1p(popular) + 1e-6 * popular + chance
+
+        def network(habits: Habits, now_ms: int) -> Floats:
+            assert self.scorer.network is not None
+            known = len(habits.history_rows) > 0
+            return self.scorer.network.scores(habits, now_ms) + chance if known else popular + chance
+
+        yield "raysys", self.model
+        yield "network alone", network
+        yield "content-kNN, words", alike(["words"])
+        yield "content-kNN, traits", alike(["traits"])
+        yield "content-kNN, both", alike(["words", "traits"])
+        yield "popularity in the segment", segment
+        yield "popularity", lambda habits, now_ms: popular + chance
+        yield "random", lambda habits, now_ms: chance
+
+    def model(self, habits: Habits, now_ms: int) -> Floats:
+        """Log odds of every item."""
+        view = self.scorer.view_of(habits, now_ms)
+        rows = np.arange(len(self.catalog))
+        found: Floats = self.scorer.log_odds(view, rows, now_ms)[:, 0]
+        return found + SEEN * np.random.default_rng(self.seed).random(len(rows))
+
+
+def among(scores: Scores, items: Bools) -> Scores:
+    """The same, of some items alone."""
+    return lambda habits, now_ms: np.where(items, scores(habits, now_ms), -np.inf)
+
+
+def learned(name: str, cpu_seconds: float, seed: int, encoder: Path) -> tuple[Cold, Systems]:
+    """The interest model of a set, with one network by the rules, that knows nothing of what is held out."""
+    files = bench_set(name)
+    if not encoder.is_dir():
+        raise DataError(f"{encoder} is not here; `make {encoder}` builds it")
+    log = read_events([files.events], [files.items], encoder=encoder)
+    cold = cold_split(log.events, len(log.catalog), seed)
+    warm, train = cold.fresh.before, cold.split.train
+    out = OUT / "cold" / f"{name}-{cpu_seconds:g}-{seed}"
+    if not (out / NETWORK).exists():
+        training = fit_network(train, log.catalog, start_of(train, len(log.catalog), cpu_seconds, seed))
+        list(tqdm(training, desc=f"{name}: fitting the network", total=REPORTS, unit="part"))
+        export_network(training.model, out / NETWORK)
+    network = NetworkSource.of(UserEncoder.load(out / NETWORK), log.catalog)
+    study = Study(
+        split=cold.split,
+        learned=warm,
+        catalog=log.catalog,
+        minutes=0.0,
+        out=out,
+        settings=StudySettings.read(),
+        seed=seed,
+    )
+    config = study.interest(Tuned(systems={}, settings={}, ndcg={}, following=Following()))
+    scorer = study.fitted([cold.split.valid], config, network, network).scorer
+    popular = np.bincount(warm.row, minlength=len(log.catalog)).astype(np.float32)
+    catalog = replace(log.catalog, popularity=popular)
+    return cold, Systems(relearned(scorer, warm, catalog, config), catalog, seed)
+
+
+def line(name: str, scores: Scores, asked: Asked) -> str:
+    """One system's row: NDCG@10 and HR@10 with their standard errors over people, and the median place."""
+    found = ranked(scores, asked, name)
+    judged = found.judged(asked)
+    (ndcg, ndcg_se), (hit, hit_se) = mean_error(judged.ndcg), mean_error(judged.hit)
+    place = np.median(np.where(found.first < 0, np.inf, found.first + 1.0))
+    return f"| {name} | {ndcg:.4f} ± {ndcg_se:.4f} | {hit:.4f} ± {hit_se:.4f} | {place:,.0f} |"
+
+
+def table(title: str, systems: Mapping[str, Scores], asked: Asked) -> None:
+    """Print what every system reaches with the people asked."""
+    print(f"\n{title}; {len(asked)} people\n")
+    print("| | NDCG@10 | HR@10 | median place |\n|---|---|---|---|")
+    for name, scores in systems.items():
+        print(line(name, scores, asked), flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Learn what is not there yet and print the tables."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cold", description=__doc__)
+    parser.add_argument("--sets", nargs="+", default=["beauty", "toys"])
+    parser.add_argument("--cpu-seconds", type=float, default=120.0, help="of fitting the network, at most")
+    parser.add_argument("--encoder", type=Path, default=ENCODER, help="folder of a text encoder")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    for name in options.sets:
+        cold, made = learned(name, options.cpu_seconds, options.seed, options.encoder)
+        systems = dict(made.of())
+        alone = {system: among(scores, cold.items) for system, scores in systems.items()}
+        table(f"{name}: new items, among the {int(cold.items.sum())} new ones", alone, cold.fresh)
+        everything = systems | {"raysys": whole(made.scorer, made.catalog.popularity)}
+        table(f"{name}: new items, among all {len(cold.items)}", everything, cold.fresh)
+        for known, asked in cold.newcomers.items():
+            table(f"{name}: new people, of whom {known} interactions are known", everything, asked)
+
+
+if __name__ == "__main__":
+    main()
