@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 
 from raysys.catalog import Catalog
 from raysys.errors import BundleError, ConfigError, DataError
-from raysys.events import KINDS
+from raysys.events import KINDS, ItemUpdate
 from raysys.interest.bulk import user_vectors
+from raysys.interest.cold import DROPPED, _drop
 from raysys.interest.content import CATEGORY_BUCKETS, Content, code, prefixes
 from raysys.interest.dropout import PooledDropout, redraw
 from raysys.interest.initial import Meetings, identity_vectors
 from raysys.interest.interactions import Interactions
+from raysys.interest.item_tower import Widths
 from raysys.interest.loss import gbce_loss, softmax_loss
 from raysys.interest.network import InterestNetwork, NetworkConfig
 from raysys.interest.optimizer import Muon, optimizers, orthogonal, set_rates
@@ -505,3 +507,49 @@ def test_codes_are_the_same_everywhere_and_exist_for_what_was_never_seen() -> No
     assert len(content) == 1
     assert content.log_price.tolist() == [pytest.approx(np.log(4_000_000))]
     assert len(Content.of(Catalog.empty())) == 0
+
+
+def told_by_pictures() -> tuple[InterestNetwork, Content]:
+    """A shop where category and picture say the same of all items, and a network that knows most of them."""
+    looks = np.random.default_rng(0).normal(size=(3, 8))
+    goods = [
+        ItemUpdate(item_id=str(n), title="thing", category=f"c{n % 3}", image_embedding=looks[n % 3].tolist())
+        for n in range(90)
+    ]
+    content = Content.of(Catalog.of(goods))
+    torch.manual_seed(0)
+    model = InterestNetwork(90, SMALL, Widths.of(content)).eval()
+    with torch.no_grad():
+        model.identity.weight.copy_(torch.randn(3, 16)[torch.arange(90) % 3])
+        model.known[:60] = 1.0
+    model.tower.learn_scales(content, text=True)
+    model.describe(content)
+    model.learn_content()
+    return model, content
+
+
+def test_a_part_of_the_content_says_what_it_can_where_another_is_missing() -> None:
+    """Both say the same here, so either must do nearly as well alone; without dropout each would say half."""
+    model, content = told_by_pictures()
+    wanted = model.identity.weight.detach()[60:]
+    blank = {
+        "image": dataclasses.replace(content, image=np.zeros_like(content.image)),
+        "category": dataclasses.replace(content, category=np.zeros_like(content.category)),
+    }
+    for name, part in {"nothing": content, **blank}.items():
+        with torch.no_grad():
+            found = model.tower.vectors(part)[60:]
+        error = (found - wanted).pow(2).mean() / wanted.var()
+        assert error < 0.2, name
+
+
+def test_missing_content_is_dropped_by_its_mean_over_all_draws() -> None:
+    """The equations are those of many copies of the items from which whole parts were taken at random."""
+    rng = np.random.default_rng(0)
+    x, y, part = rng.normal(size=(40, 5)), rng.normal(size=(40, 2)), np.array([0, 0, 1, 5, 5])
+    gram, goal = x.T @ x, x.T @ y
+    _drop(gram, goal, part)
+    there = rng.random((20_000, 7)) >= DROPPED
+    masks = there[:, part].astype(float)
+    np.testing.assert_allclose(gram, (masks.T @ masks / len(masks)) * (x.T @ x), atol=0.5)
+    np.testing.assert_allclose(goal, masks.mean(0)[:, None] * (x.T @ y), atol=0.5)
