@@ -49,9 +49,9 @@ class Examples:
     done: Bools
     """(N, E) what was done within the horizon."""
     weight: Floats
-    """(N,) in fitting."""
+    """(N,) in fitting, comparing and calibrating: what counts is where people look."""
     stands: Floats
-    """(N,) for how many such pairs each stands; what probabilities are laid on."""
+    """(N,) for how many pairs of the whole catalog each stands."""
     person: Ints
     """(N,) user codes."""
     page: Ints
@@ -134,14 +134,14 @@ def _winner(
                 Average((models["listwise"], models["trees"])) for models in (found, used)
             )
     odds = {name: model.log_odds(check.seen) for name, model in found.items()}
-    losses = {name: _loss(values, asked, check.stands) for name, values in odds.items()}
+    losses = {name: _loss(values, asked, check.weight) for name, values in odds.items()}
     ndcg = {name: page_ndcg(values, asked, check.page) for name, values in odds.items()}
     if aim == "ndcg":
         winner = max(ndcg, key=lambda name: ndcg[name])
     else:
         winner = min(losses, key=lambda name: losses[name])
-    rate = np.average(done, weights=fit.stands)
-    losses["constant"] = _loss(np.full(len(asked), _log_odds(float(rate))), asked, check.stands)
+    rate = np.average(done, weights=fit.weight)
+    losses["constant"] = _loss(np.full(len(asked), _log_odds(float(rate))), asked, check.weight)
     return used[winner], found[winner], Contest(kind=kind, log_loss=losses, ndcg=ndcg, winner=winner)
 
 
@@ -178,7 +178,7 @@ def _logistic(fit: Examples, done: Bools, strength: float) -> Logistic:
     if done.min() == done.max():
         odds = np.log(0.5 / (len(done) + 0.5)) if not done.any() else 10.0
         return Logistic(center=center, scale=scale, weights=np.append(np.zeros(len(center)), odds))
-    model = LogisticRegression(C=strength, max_iter=300)
+    model = LogisticRegression(C=strength, solver="newton-cholesky", tol=1e-8)
     some = np.arange(0, len(done), max(len(done) // ENOUGH, 1))  # its 40 weights need no more
     if done[some].min() == done[some].max():
         some = np.arange(len(done))
@@ -228,12 +228,12 @@ def listwise(fit: Examples, check: Examples, number: int, strength: float) -> Lo
 
 def lined(model: Logistic, check: Examples, number: int) -> Logistic:
     """The same sum on the line that makes log odds of it, by the outcomes of people held out (Platt 2000)."""
-    slope, offset = line_through(model.log_odds(check.seen), check.done[:, number], check.stands)
+    slope, offset = line_through(model.log_odds(check.seen), check.done[:, number], check.weight)
     *weights, intercept = (slope * model.weights).tolist()
     return replace(model, weights=np.array([*weights, intercept + offset]))
 
 
-def line_through(raw: Floats, done: Bools, stands: Floats) -> tuple[float, float]:
+def line_through(raw: Floats, done: Bools, weight: Floats) -> tuple[float, float]:
     """Slope, above 0, and offset that make log odds of a score, by the outcomes of people held out.
 
     To the end: the usual tolerance is far above the gradient where one of 100,000 comes true.
@@ -242,10 +242,10 @@ def line_through(raw: Floats, done: Bools, stands: Floats) -> tuple[float, float
 
     center, scale = float(raw.mean()), max(float(raw.std()), 1e-9)
     model = LogisticRegression(C=1e6, solver="newton-cholesky", tol=1e-12)
-    model.fit((raw[:, None] - center) / scale, done, sample_weight=stands)
+    model.fit((raw[:, None] - center) / scale, done, sample_weight=weight)
     slope, offset = float(model.coef_[0, 0]) / scale, float(model.intercept_[0])
     if slope < FLAT:  # no order is better than a wrong one
-        slope, offset = FLAT, _log_odds(float(np.average(done, weights=stands)))
+        slope, offset = FLAT, _log_odds(float(np.average(done, weights=weight)))
     return slope, offset - slope * center
 
 
@@ -269,7 +269,7 @@ def _trees(fit: Examples, check: Examples, number: int, seed: int) -> tuple[Tree
     booster = lightgbm.train(settings, first, ROUNDS, valid_sets=[second], callbacks=[stop])
     rounds = booster.best_iteration or ROUNDS
     raw = np.asarray(booster.predict(check.seen, raw_score=True, num_iteration=rounds))
-    line = np.array(line_through(raw, check.done[:, number], check.stands))
+    line = np.array(line_through(raw, check.done[:, number], check.weight))
     whole = lightgbm.train(settings, data(Examples.joined([fit, check])), rounds)
     return Trees(onnx_of(booster), line), Trees(onnx_of(whole), line)
 

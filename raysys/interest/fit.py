@@ -295,12 +295,13 @@ def _drawn(
 ) -> tuple[Ints, Floats, Floats]:
     """Rows of all that was recalled and chosen, and of some of everything else.
 
-    What nobody recalled is drawn without a look at what was chosen, so that within each stratum
-    the odds are what they are; each stratum then counts for the attention that it gets in rankings.
+    What nobody recalled is drawn without a look at what was chosen, and what was recalled and not
+    chosen weighs what it stands for, so that within each stratum the odds are what they are; each
+    stratum then counts for the attention that it gets in rankings.
 
     Returns:
         rows: (n,)
-        weight: (n,) in fitting.
+        weight: (n,) in fitting and calibrating.
         stands: (n,) for how many items each stands.
     """
     stratum = np.zeros(len(view.place), np.int64)
@@ -315,7 +316,7 @@ def _drawn(
         drawn, each = _some(np.flatnonzero(stratum == number), most, rng)
         rows.append(drawn)
         stands.append(each)
-        weights.append(np.full(len(drawn), 1.0 if number >= 2 else UNSEEN))
+        weights.append(each if number >= 2 else np.full(len(drawn), UNSEEN))
     return np.concatenate(rows), np.concatenate(weights), np.concatenate(stands)
 
 

@@ -53,7 +53,7 @@ def test_the_trees_that_are_used_learned_from_everybody_in_as_many_rounds() -> N
     done = told.done[outside, 0]
 
     def loss(model: Combination) -> float:
-        return log_loss(1 / (1 + np.exp(-model.log_odds(told.seen[outside]))), done, told.stands[outside])
+        return log_loss(1 / (1 + np.exp(-model.log_odds(told.seen[outside]))), done, told.weight[outside])
 
     assert loss(fresh) == pytest.approx(contest.log_loss["trees"])
     assert loss(used) < loss(fresh)
@@ -98,7 +98,7 @@ def test_odds_are_what_happens_though_few_of_what_was_not_done_are_looked_at() -
     scarce = dataclasses.replace(told, done=told.done & (rng.random((len(told.done), 1)) < 0.1))
     done = scarce.done[:, 0]
     some = scarce.of(done | (rng.random(len(done)) < 0.1))
-    drawn = dataclasses.replace(some, stands=np.where(some.done[:, 0], 1.0, 10.0))
+    drawn = dataclasses.replace(some, weight=np.where(some.done[:, 0], 1.0, 10.0))
     (model,), (contest,), _ = combine(drawn, ("click",), 1.0, 0)
     assert set(contest.log_loss) == {"logistic", "constant"}
     prob = 1 / (1 + np.exp(-model.log_odds(scarce.seen)))

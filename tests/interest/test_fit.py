@@ -15,6 +15,7 @@ from raysys.interest.features import FEATURES, features
 from raysys.interest.fit import InterestConfig, fit_interest
 from raysys.interest.habits import habits_of
 from raysys.interest.interactions import Interactions, popularity
+from raysys.interest.recall import RecallSizes, recall
 from raysys.interest.scorer import InterestScorer
 from raysys.state.fold import fold_all
 from raysys.state.protocol import State
@@ -98,6 +99,27 @@ def test_probabilities_add_up_to_what_is_bought_in_a_week(
     )
     week = log.since(now - 7 * DAY_MS)
     actual = len(np.unique(week.user * ITEMS + week.row))
+    assert expected == pytest.approx(actual, rel=0.25)
+
+
+def test_probabilities_of_what_is_recalled_are_what_happens_though_most_deeds_are_elsewhere(
+    log: Interactions,
+) -> None:
+    """Two of three deeds are moved to items drawn from hundreds, which nobody can recall."""
+    rng, size = np.random.default_rng(4), 600
+    moved = rng.random(len(log)) < 2 / 3
+    log = replace(log, row=np.where(moved, rng.integers(0, size, len(log)), log.row))
+    week_ms, now = 7 * DAY_MS, DAYS * DAY_MS
+    sizes = RecallSizes(source=10, popular=10, leaf=10)
+    config = replace(CONFIG, recalled=8, near=8, others=8, asked=0, sizes=sizes)
+    scorer = fit_interest(log.before(now - week_ms), catalog_of(size), config).scorer
+    expected, actual, week = 0.0, 0, log.since(now - week_ms)
+    for user, habits in habits_of(log.before(now - week_ms)).items():
+        view = scorer.view_of(habits, now - week_ms)
+        rows = recall(view, sizes)
+        expected += float(scorer.probs(view, rows, now - week_ms).sum())
+        actual += len(np.intersect1d(rows, week.row[week.user == user]))
+    assert actual < 0.5 * len(week)
     assert expected == pytest.approx(actual, rel=0.25)
 
 
