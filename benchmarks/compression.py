@@ -19,6 +19,7 @@ from raysys.evaluation.report import write_report
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.fit import counted, fit_interest
 from raysys.interest.partners import Following
+from raysys.interest.scorer import InterestScorer
 from raysys.interest.source import NetworkSource
 from raysys.types import DAY_MS
 from tuning.baselines import Tuned, sampled
@@ -82,7 +83,7 @@ def of_set(
 def journey(
     data: Path, networks: Sequence[Path], minutes: float, people: int, settings: CompressSettings, out: Path
 ) -> Compressed:
-    """The demo's model as of its tuning weeks, judged in them."""
+    """The demo's model as of its tuning weeks, judged in them; it is fitted once."""
     events, catalog = read_log(data, None)
     some = np.random.default_rng(0).permutation(np.unique(events.user))[:people]
     events = events.where(np.isin(events.user, some))
@@ -97,9 +98,12 @@ def journey(
     config = loop.interest(("purchase",))
     window = (tune_ms, test_ms)
     before = events.before(tune_ms)
-    fitted = fit_interest(before, catalog, config, UserEncoder.load(folder))
     stocked = counted(catalog, before, tune_ms, config)
-    return compress_window(fitted.scorer, stocked, events, window, loop.measure, settings, out / "smaller")
+    kept = out / f"fitted-{people}"
+    if not kept.exists():
+        fit_interest(before, catalog, config, UserEncoder.load(folder)).scorer.save(kept)
+    full = InterestScorer.load(kept).with_items(stocked)
+    return compress_window(full, stocked, events, window, loop.measure, settings, out / "smaller")
 
 
 if __name__ == "__main__":

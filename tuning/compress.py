@@ -68,7 +68,8 @@ class CompressSettings:
     def changes(self, networks: int) -> list[Form]:
         """What is tried alone, of a model with so many networks."""
         sizes = [Form(trees=Size(rounds=rounds, leaves=leaves)) for rounds, leaves in self.trees]
-        fewer = [Form(networks=kept) for kept in sorted({networks // 2, 1}, reverse=True) if kept < networks]
+        kept = sorted({max(networks // 2, 1), 1}, reverse=True)
+        fewer = [Form(networks=some) for some in kept if some < networks]
         return [*sizes, *fewer, Form(narrow=True)]
 
 

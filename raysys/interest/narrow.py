@@ -48,7 +48,7 @@ def narrow_rows(rows: Rows) -> Rows:
 
 
 def narrow_weights(graph: bytes) -> bytes:
-    """An ONNX graph whose large weights are stored in 16 bits; a session widens them once, when it begins."""
+    """An ONNX graph with its large matrices stored in 16 bits; a session widens them once, when it begins."""
     import onnx
 
     model = onnx.load_model_from_string(graph)
@@ -57,6 +57,8 @@ def narrow_weights(graph: bytes) -> bytes:
         values = onnx.numpy_helper.to_array(weight)
         if weight.data_type != onnx.TensorProto.FLOAT or values.size < MANY:
             continue
+        if np.abs(values).max() > np.finfo(np.float16).max:
+            continue  # it has no room in 16 bits
         weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), weight.name))
         wide = f"{weight.name}:wide"
         for node in model.graph.node:

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import TensorProto, helper, load_model_from_string, numpy_helper
 
 from raysys.catalog import Catalog
 from raysys.interest.encoder import IDENTITY, UserEncoder
 from raysys.interest.export import export_network
 from raysys.interest.habits import habits_of
 from raysys.interest.interactions import Interactions
-from raysys.interest.narrow import eight_bit, narrow_rows, widened
+from raysys.interest.narrow import eight_bit, narrow_rows, narrow_weights, widened
 from raysys.interest.network import NetworkConfig
 from raysys.interest.partners import Following, co_visits
 from raysys.interest.source import NetworkSource
@@ -98,6 +99,23 @@ def test_narrow_networks_score_nearly_alike_and_survive_saving(
     again = NetworkSource.load(tmp_path / "narrow")
     np.testing.assert_allclose(again.scores(habits, NOW), narrow.scores(habits, NOW), rtol=1e-4)
     assert _bytes(tmp_path / "narrow") < 0.7 * _bytes(tmp_path / "wide")
+
+
+def test_a_matrix_with_a_number_too_large_for_16_bits_stays_as_it_is() -> None:
+    fine, huge = np.full((2, 32, 32), 0.1, np.float32)
+    huge[0, 0] = 1e6
+    nodes = [
+        helper.make_node("MatMul", ["x", "fine"], ["y"]),
+        helper.make_node("MatMul", ["y", "huge"], ["z"]),
+    ]
+    ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 32])] for name in "xz"]
+    weights = [numpy_helper.from_array(fine, "fine"), numpy_helper.from_array(huge, "huge")]
+    graph = helper.make_model(helper.make_graph(nodes, "g", *ends, initializer=weights))
+    narrow = load_model_from_string(narrow_weights(graph.SerializeToString()))
+    assert {one.name: one.data_type for one in narrow.graph.initializer} == {
+        "fine": TensorProto.FLOAT16,
+        "huge": TensorProto.FLOAT,
+    }
 
 
 def test_new_items_join_a_narrow_network(source: NetworkSource, tmp_path: Path) -> None:

@@ -97,6 +97,12 @@ def test_of_changes_to_the_same_part_the_second_counts() -> None:
     assert merged(merged(TREES, Form(narrow=True)), small) == replace(small, narrow=True)
 
 
+@pytest.mark.parametrize(("networks", "kept"), [(0, []), (1, []), (2, [1]), (4, [2, 1])])
+def test_fewer_networks_are_tried_where_there_are_several(networks: int, kept: list[int]) -> None:
+    tried = CompressSettings().changes(networks)
+    assert [form.networks for form in tried if form.networks] == kept
+
+
 def test_a_budget_below_zero_is_refused() -> None:
     with pytest.raises(ConfigError, match="budget_us is -1"):
         CompressSettings(budget_us=-1.0)
