@@ -40,8 +40,8 @@ HELD_OUT = 0.1
 """Share of the items, and of the people."""
 KNOWN = (0, 1, 2, 4)
 """How many interactions of a new person are known."""
-ASKED = 1000
-"""People asked for each table, at most."""
+ASKED, PEOPLE = 1000, 20_000
+"""People asked for each table, and those whom the combination learns from, at most."""
 SEEN = 1e-9
 """Weight of chance among items that a system cannot tell apart; rows would betray when an item came."""
 
@@ -60,7 +60,7 @@ class Cold:
     """The people held out, by how many interactions are known of each."""
 
 
-def cold_split(events: Interactions, size: int, seed: int) -> Cold:
+def cold_split(events: Interactions, size: int, seed: int, most: int = ASKED) -> Cold:
     """Hold out items and people at random; of who is asked about a new item nothing later is learned from."""
     rng = np.random.default_rng(seed)
     taken, people = np.unique(events.row), np.unique(events.user)
@@ -87,10 +87,10 @@ def cold_split(events: Interactions, size: int, seed: int) -> Cold:
     valid = last_one(warm, able, new_only=True)
     theirs = events.where(strangers & ~new)
     return Cold(
-        split=Split(train=valid.before, valid=valid, test=_few(fresh, rng)),
+        split=Split(train=valid.before, valid=valid, test=_few(fresh, most, seed)),
         items=cold,
-        fresh=_few(fresh, rng),
-        newcomers={known: _few(_latest(theirs, known), np.random.default_rng(seed)) for known in KNOWN},
+        fresh=_few(fresh, most, seed),
+        newcomers={known: _few(_latest(theirs, known), most, seed) for known in KNOWN},
     )
 
 
@@ -98,8 +98,9 @@ def _some(codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return rng.permutation(codes)[: max(int(len(codes) * HELD_OUT), 1)]
 
 
-def _few(asked: Asked, rng: np.random.Generator) -> Asked:
-    return asked.of(np.isin(np.arange(len(asked)), rng.permutation(len(asked))[:ASKED]))
+def _few(asked: Asked, most: int, seed: int) -> Asked:
+    order = np.random.default_rng(seed).permutation(len(asked))
+    return asked.of(np.isin(np.arange(len(asked)), order[:most]))
 
 
 def _latest(events: Interactions, known: int) -> Asked:
@@ -127,7 +128,7 @@ class Systems:
             def scores(habits: Habits, now_ms: int) -> Floats:
                 rows, weights = self.scorer.partners.following.weights(habits.history_rows)
                 found = [likeness[bag].scores(rows, weights, len(self.catalog)) for bag in bags]
-                return np.sum(found, axis=0) + chance
+                return np.asarray(sum(found) + chance)
 
             return scores
 
@@ -161,13 +162,13 @@ def among(scores: Scores, items: Bools) -> Scores:
     return lambda habits, now_ms: np.where(items, scores(habits, now_ms), -np.inf)
 
 
-def learned(name: str, cpu_seconds: float, seed: int, encoder: Path) -> tuple[Cold, Systems]:
+def learned(name: str, options: argparse.Namespace) -> tuple[Cold, Systems]:
     """The interest model of a set, with one network by the rules, that knows nothing of what is held out."""
-    files = bench_set(name)
-    if not encoder.is_dir():
-        raise DataError(f"{encoder} is not here; `make {encoder}` builds it")
-    log = read_events([files.events], [files.items], encoder=encoder)
-    cold = cold_split(log.events, len(log.catalog), seed)
+    files, seed, cpu_seconds = bench_set(name), options.seed, options.cpu_seconds
+    if not options.encoder.is_dir():
+        raise DataError(f"{options.encoder} is not here; `make {options.encoder}` builds it")
+    log = read_events([files.events], [files.items], encoder=options.encoder)
+    cold = cold_split(log.events, len(log.catalog), seed, options.asked)
     warm, train = cold.fresh.before, cold.split.train
     out = OUT / "cold" / f"{name}-{cpu_seconds:g}-{seed}"
     if not (out / NETWORK).exists():
@@ -185,6 +186,7 @@ def learned(name: str, cpu_seconds: float, seed: int, encoder: Path) -> tuple[Co
         seed=seed,
     )
     config = study.interest(Tuned(systems={}, settings={}, ndcg={}, following=Following()))
+    config = replace(config, people=options.people)
     scorer = study.fitted([cold.split.valid], config, network, network).scorer
     popular = np.bincount(warm.row, minlength=len(log.catalog)).astype(np.float32)
     catalog = replace(log.catalog, popularity=popular)
@@ -214,10 +216,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sets", nargs="+", default=["beauty", "toys"])
     parser.add_argument("--cpu-seconds", type=float, default=120.0, help="of fitting the network, at most")
     parser.add_argument("--encoder", type=Path, default=ENCODER, help="folder of a text encoder")
+    parser.add_argument("--asked", type=int, default=ASKED, help="people asked for each table")
+    parser.add_argument("--people", type=int, default=PEOPLE, help="whom the combination learns from")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     for name in options.sets:
-        cold, made = learned(name, options.cpu_seconds, options.seed, options.encoder)
+        cold, made = learned(name, options)
         systems = dict(made.of())
         alone = {system: among(scores, cold.items) for system, scores in systems.items()}
         table(f"{name}: new items, among the {int(cold.items.sum())} new ones", alone, cold.fresh)

@@ -100,8 +100,10 @@ class Content:
             text=np.asarray(catalog.text_vectors[rows], np.float32),
             category=np.array([_codes(p, CATEGORY_BUCKETS) for p in paths], np.int64).reshape(-1, LEVELS),
             brand=np.array(brands, np.int64),
-            traits=_said([attribute_values(catalog.attributes[row]) for row in numbers], TRAIT_BUCKETS),
-            words=_said([words(catalog.titles[row]) for row in numbers], WORD_BUCKETS),
+            traits=_said(
+                (attribute_values(catalog.attributes[n]) for n in numbers), len(numbers), TRAIT_BUCKETS
+            ),
+            words=_said((words(catalog.titles[n]) for n in numbers), len(numbers), WORD_BUCKETS),
             log_price=np.log(known).astype(np.float32),
             image=np.asarray(catalog.image_vectors[rows], np.float32),
             audio=np.asarray(catalog.audio_vectors[rows], np.float32),
@@ -129,9 +131,9 @@ def code(value: str, buckets: int) -> int:
     return 1 + int.from_bytes(digest, "little") % (buckets - 1)
 
 
-def _said(tokens: Sequence[Iterable[str]], buckets: int) -> Ints:
-    """(n, SAID) int32 codes of the distinct tokens of n items."""
-    found = np.zeros((len(tokens), SAID), np.int32)
+def _said(tokens: Iterable[Iterable[str]], count: int, buckets: int) -> Ints:
+    """(count, SAID) int32 codes of the distinct tokens of so many items."""
+    found = np.zeros((count, SAID), np.int32)
     for row, mine in enumerate(tokens):
         codes = list(dict.fromkeys(code(token, buckets) for token in mine))[:SAID]
         found[row, : len(codes)] = codes

@@ -16,7 +16,7 @@ from raysys.errors import BundleError, ConfigError, DataError
 from raysys.events import KINDS, ItemUpdate
 from raysys.interest.bulk import user_vectors
 from raysys.interest.cold import DROPPED, _drop
-from raysys.interest.content import CATEGORY_BUCKETS, Content, code, prefixes
+from raysys.interest.content import CATEGORY_BUCKETS, SAID, TRAIT_BUCKETS, Content, code, prefixes
 from raysys.interest.dropout import PooledDropout, redraw
 from raysys.interest.initial import Meetings, identity_vectors
 from raysys.interest.interactions import Interactions
@@ -553,3 +553,18 @@ def test_missing_content_is_dropped_by_its_mean_over_all_draws() -> None:
     masks = there[:, part].astype(float)
     np.testing.assert_allclose(gram, (masks.T @ masks / len(masks)) * (x.T @ x), atol=0.5)
     np.testing.assert_allclose(goal, masks.mean(0)[:, None] * (x.T @ y), atol=0.5)
+
+
+def test_what_an_item_says_is_coded_once_and_so_many_values_count() -> None:
+    many = [str(n) for n in range(SAID + 5)]
+    goods = [
+        item("a", title="green tea, Green", attributes={"color": ["red", "blue"], "size": 4}),
+        item("b", title="tea", attributes={"color": "red", "tags": many}),
+        item("c"),
+    ]
+    content = Content.of(Catalog.of(goods))
+    assert content.words.shape == content.traits.shape == (3, SAID)
+    assert np.count_nonzero(content.words, axis=1).tolist() == [2, 1, 2]
+    assert np.count_nonzero(content.traits, axis=1).tolist() == [3, SAID, 0]
+    assert content.traits[0, 0] == content.traits[1, 0] == code("color=red", TRAIT_BUCKETS)
+    assert set(content.words[1]) - {0} <= set(content.words[0])
