@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reliability", description=__doc__)
     parser.add_argument("--validate", action="store_true")
     parser.add_argument("--days", type=float, default=14.0, help="the horizon of the probabilities")
-    parser.add_argument("--windows", type=int, default=3, help="of so many days that are learned from")
+    parser.add_argument("--windows", type=int, default=2, help="of so many days that are learned from")
     parser.add_argument(
         "--people", type=int, default=5000, help="learned from in a window, and asked, at most"
     )
