@@ -35,8 +35,10 @@ def url(served: Served, bundles: tuple[Path, Path], tmp_path_factory: pytest.Tem
         folder = tmp_path_factory.mktemp("encoding") / "bundle"
         replace(Bundle.load(bundles[0]), encoder=TextEncoder.load(ENCODER)).save(folder)
         served.release(folder)
-        while httpx.get(f"{served.url}/v1/embeddings").status_code == 503:
-            pass
+        wanted, until = Bundle.load(folder).id, time.monotonic() + 120
+        while httpx.get(f"{served.url}/version").json()["bundle_id"] != wanted:
+            assert time.monotonic() < until
+            time.sleep(0.2)
     return served.url
 
 

@@ -191,3 +191,11 @@ def test_what_comes_too_late_keeps_the_order_it_was_sent_in_and_says_so() -> Non
 )
 def test_clients_that_ask_first_are_answered(door: Door, path: str, key: str) -> None:
     assert key in door.get(path).json()
+
+
+def test_probes_need_no_key_and_all_else_does() -> None:
+    asked = Door(keys=["K"])
+    for path in ("/health", "/ping", "/meta", "/.well-known/ready", "/.well-known/live"):
+        assert asked.get(path).status_code == 200
+    for path in ("/v1/models", "/info"):
+        assert asked.get(path).status_code == 401
