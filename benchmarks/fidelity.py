@@ -77,7 +77,7 @@ def bundle_before(data: Dataset, cut_ms: int) -> Bundle:
     return Bundle(
         catalog=replace(catalog, popularity=counts),
         policy=Policy.constant(SIGNALS, np.ones(len(SIGNALS)), 0.1),
-        relevance=RelevanceScorer.learn([catalog.text(row) for row in range(len(catalog))]),
+        relevance=RelevanceScorer.of_catalog(catalog),
     )
 
 

@@ -42,7 +42,7 @@ def fitted(folder: Path, until_ms: int, settings: PolicySettings) -> Bundle:
         catalog=catalog,
         policy=Policy.constant(SIGNALS, HAND_SET, 0.1),
         interest=fit_interest(before, catalog, config).scorer,
-        relevance=RelevanceScorer.learn([catalog.text(row) for row in range(len(catalog))]),
+        relevance=RelevanceScorer.of_catalog(catalog),
         classes=QueryClasses.learn(kind(catalog.categories[row]) for row in before.row.tolist()),
     )
 

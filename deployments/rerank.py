@@ -110,7 +110,9 @@ class Rerank:
         """
         service, size = self._service, len(candidates)
         service.decoded(request)
-        ready = await service.ready(ranker, query, request, budget_ms, size, vector=vector, pace=PACE)
+        ready = await service.ready(
+            ranker, query, request, budget_ms, size, vector=vector, sent=candidates, pace=PACE
+        )
         asker = ready.asker
         if "deadline" in ready.degraded:  # only filters are left to be looked at
             scores = ranker.score(query, candidates, None, ready.degraded, asker)

@@ -21,7 +21,7 @@ from raysys.ranker import Ranker
 from raysys.state.protocol import StateStore
 from raysys.surfaces.asker import Asker
 from raysys.surfaces.experts import Encoder
-from raysys.types import Floats, Query
+from raysys.types import Candidates, Floats, Query
 
 BUDGET_MS = 1_000.0
 """What a request may take if it does not say."""
@@ -101,12 +101,14 @@ class Service:
         *,
         promotes: bool = False,
         vector: Floats | None = None,
+        sent: Candidates | None = None,
         pace: str = "",
     ) -> Ready:
         """Wait for the store and the encoder at the same time, for as long as the budget allows.
 
         Args:
             vector: (D,) of the query, if the host has sent it.
+            sent: candidates that may have come with texts of unknown items, which then need vectors.
             pace: whose experience tells how long the rest will take; empty for the surface's.
         """
         left, expected = self.left(request, budget_ms), self._pace(pace or query.surface)
@@ -116,8 +118,11 @@ class Service:
         until = request.watch.spent() + left * (1 - KEPT)
         vector, encoding, missing = self._vector(ranker, query.text, vector)
         reading = self._reading(partial(ranker.meet, query, tuple(missing), promotes=promotes))
+        texts = self._texts(ranker, query, sent, until - request.watch.spent(), missing)
         if encoding is not None:
-            vector = await self._encoded(encoding, until - request.watch.spent(), missing)
+            vector = await self._encoded(self.texts, encoding, until - request.watch.spent(), missing)
+        if texts is not None:
+            await self._encoded(self.batches, texts, until - request.watch.spent(), missing)
         asker = await self._met(reading, until - request.watch.spent(), missing)
         self.live.meters.stage("state", request.watch.lap("state"))
         if self.left(request, budget_ms) <= 0:
@@ -217,6 +222,19 @@ class Service:
         except Busy:
             return None, None, ["encoder"]
 
+    def _texts(
+        self, ranker: Ranker, query: Query, sent: Candidates | None, seconds: float, missing: list[Part]
+    ) -> "Future[bool] | None":
+        """The work on vectors of unknown items' texts; it ends by itself when the time is up."""
+        texts = ranker.unread(sent) if sent is not None and sent.texts and query.text.strip() else []
+        if not texts:
+            return None
+        try:
+            return self.batches.start(ranker.read, texts, time.perf_counter() + seconds)
+        except Busy:
+            missing.append("encoder")
+            return None
+
     def _reading(self, meet: Callable[[], Asker]) -> "Future[Asker] | None":
         try:
             return self.reads.start(meet)
@@ -232,9 +250,12 @@ class Service:
         missing.append("state")
         return None
 
-    async def _encoded(self, encoding: "Future[Any]", seconds: float, missing: list[Part]) -> Any:
+    async def _encoded(self, lane: Lane, encoding: "Future[Any]", seconds: float, missing: list[Part]) -> Any:
+        """What the encoder made of a query, or whether it was through with all texts in time."""
         try:
-            return await self.texts.result(encoding, seconds)
+            if (made := await lane.result(encoding, seconds)) is False:
+                missing.append("encoder")
+            return made
         except (Late, PartError):
             missing.append("encoder")
             return None

@@ -276,6 +276,26 @@ class Ranker:
         encoder = self.bundle.encoder
         return None if encoder is None else np.asarray(encoder.encode([text])[0])
 
+    def unread(self, candidates: Candidates) -> list[str]:
+        """Texts of candidates that are no items and have no vector yet: `read` makes them one."""
+        encoder, known = self.bundle.encoder, self._live.catalog.index
+        if encoder is None:
+            return []
+        texts = (text for place, text in candidates.texts.items() if candidates.item_ids[place] not in known)
+        return [text for text in dict.fromkeys(texts) if encoder.cached(text) is None]
+
+    def read(self, texts: Sequence[str], until: float) -> bool:
+        """Give texts their vectors, one by one; whether all have theirs at `until` (`time.perf_counter`).
+
+        Raises:
+            PartError: the encoder failed.
+        """
+        for text in texts:
+            if time.perf_counter() >= until:
+                return False
+            self.encode(text)
+        return True
+
     def cached_vector(self, text: str) -> Floats | None:
         """The vector (384,) of a text that was encoded lately, at once; else None."""
         encoder = self.bundle.encoder

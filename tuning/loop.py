@@ -191,7 +191,7 @@ def turn(
     network = tune_network(events, catalog, out / "network", settings=settings.network, until_ms=tune_ms)
     source = UserEncoder.load(network.network)
     parts: dict[str, Any] = {
-        "relevance": RelevanceScorer.learn({catalog.text(row) for row in range(len(catalog))}),
+        "relevance": RelevanceScorer.of_catalog(catalog),
         "encoder": encoder,
         "classes": QueryClasses.learn(queries_of(data, events, catalog, tune_ms)),
         "response": response,

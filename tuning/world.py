@@ -63,7 +63,7 @@ def world_bundle(world: World, *, days: int = DAYS, encoder: Path | None = None)
         catalog=catalog,
         policy=Policy.constant(SIGNALS, weights, TEMPERATURE),
         interest=fit_interest(events, catalog, config).scorer,
-        relevance=RelevanceScorer.learn([catalog.text(row) for row in range(len(catalog))]),
+        relevance=RelevanceScorer.of_catalog(catalog),
         encoder=texts,
         classes=QueryClasses.learn(CATEGORIES),
         manifest={"data": {"name": "synthetic world", "interactions": len(events)}},

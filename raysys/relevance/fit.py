@@ -1,45 +1,211 @@
-"""Fit how much words and meaning each say about relevance, from judged pairs."""
+"""Learn relevance from judged pairs: boosted trees over the features, or the mix where that orders better."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from raysys.errors import DataError
+from raysys.errors import ConfigError, DataError
+from raysys.relevance.features import NAMES
+from raysys.relevance.model import Learned, Model, Trees, without_meaning
 from raysys.relevance.scorer import RelevanceScorer
-from raysys.types import Floats
+from raysys.types import Bools, Floats, Ints
+
+Objective: TypeAlias = Literal["regression", "lambdarank"]
+GRADES = 12
+"""Steps of relevance that LambdaMART tells apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelevanceConfig:
+    """How the trees are grown."""
+
+    objectives: tuple[Objective, ...] = ("regression", "lambdarank")
+    """Their models are averaged; the regression is steadier, LambdaMART minds the order."""
+    rounds: int = 250
+    learning_rate: float = 0.04
+    leaves: int = 31
+    least: int = 60
+    """Pairs in a leaf."""
+    held_out: float = 0.2
+    """Share of the queries by which trees and mix are compared."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.objectives or set(self.objectives) - {"regression", "lambdarank"}:
+            raise ConfigError(f"objectives are {self.objectives}, expected regression, lambdarank or both")
+        if not 0.0 < self.held_out < 1.0:
+            raise ConfigError(f"held_out is {self.held_out}, must be between 0 and 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgements:
+    """N pairs of a query and a text, each with the chance that the text answers the query."""
+
+    queries: Sequence[str]
+    texts: Sequence[str]
+    query: Ints
+    """(N,) which of `queries`."""
+    text: Ints
+    """(N,) which of `texts`."""
+    relevant: Floats
+    """(N,) in [0, 1]; grades are scaled to it."""
+    weight: Floats | None = None
+    """(N,) how much each pair counts; all alike if None."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 < float(np.mean(self.relevant)) < 1.0 or np.ptp(self.relevant) == 0.0:
+            raise DataError(
+                f"{len(self.relevant)} judgements with mean {np.mean(self.relevant)}, expected good and bad"
+                " ones; use RelevanceScorer.of_catalog until there are"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """A scorer and what queries that were held out said of its kind."""
+
+    scorer: RelevanceScorer
+    mix_ndcg: float
+    trees_ndcg: float
+    trees_error: float
+    """Root of the mean squared error, on the scale of `relevant`."""
 
 
 def fit_relevance(
     scorer: RelevanceScorer,
-    pairs: Sequence[tuple[str, str]],
-    vectors: tuple[Floats, Floats],
-    relevant: Floats,
-) -> RelevanceScorer:
-    """`scorer` with the share of words that orders judged pairs like a logistic mix of both.
+    judged: Judgements,
+    vectors: tuple[Floats, Floats] | None,
+    config: RelevanceConfig | None = None,
+) -> Fitted:
+    """`scorer` with trees in the place of its model, if they order queries better that were held out.
 
     Args:
-        scorer: its word rarity is kept.
-        pairs: (query, text of an item), N of them.
-        vectors: unit rows (N, D) of the queries and of the texts.
-        relevant: (N,) chance that the text answers the query, in [0, 1]; grades are scaled to it.
+        vectors: unit rows (Q, D) of the queries and (T, D) of the texts; None learns from words alone.
     """
-    from sklearn.linear_model import LogisticRegression
+    config = config or RelevanceConfig()
+    seen = judged_features(scorer, judged, vectors)
+    apart = np.random.default_rng(config.seed).random(len(judged.queries)) < config.held_out
+    held = apart[judged.query]
+    if len(np.unique(judged.query[held])) < 2 or len(np.unique(judged.query[~held])) < 2:
+        raise DataError(f"{len(judged.queries)} queries were judged, too few to hold some out; judge more")
+    weight = np.ones(len(seen)) if judged.weight is None else judged.weight
+    trees = fit_trees(seen[~held], judged.relevant[~held], judged.query[~held], config, weight[~held])
+    told, query = judged.relevant[held], judged.query[held]
+    found = trees.relevance(seen[held])
+    by_mix, by_trees = (mean_ndcg(s, told, query) for s in (scorer.model.relevance(seen[held]), found))
+    model: Model = scorer.model
+    if by_trees > by_mix:
+        model = fit_trees(seen, judged.relevant, judged.query, config, weight)
+    return Fitted(
+        scorer=replace(scorer, model=model),
+        mix_ndcg=by_mix,
+        trees_ndcg=by_trees,
+        trees_error=float(np.sqrt(np.mean((found - told) ** 2))),
+    )
 
-    if not 0.0 < relevant.mean() < 1.0:
-        raise DataError(
-            f"{len(relevant)} judgements with mean {relevant.mean()}, expected good and bad ones;"
-            " use RelevanceScorer.learn until there are"
+
+def judged_features(
+    scorer: RelevanceScorer, judged: Judgements, vectors: tuple[Floats, Floats] | None
+) -> Floats:
+    """Features (N, len(NAMES)) of judged pairs."""
+    found = np.zeros((len(judged.query), len(NAMES)), np.float32)
+    order = np.argsort(judged.query, kind="stable")
+    for places in np.split(order, np.flatnonzero(np.diff(judged.query[order])) + 1):
+        number = judged.query[places[0]]
+        texts = [judged.texts[text] for text in judged.text[places]]
+        vector, others = (
+            (None, None) if vectors is None else (vectors[0][number], vectors[1][judged.text[places]])
         )
-    words = np.array([scorer.of_texts(query, None, [text], None)[0] for query, text in pairs])
-    meaning = np.clip(np.sum(vectors[0] * vectors[1], axis=1), 0.0, 1.0)
-    columns = np.stack([words, meaning], axis=1)
-    model = LogisticRegression(C=100.0, max_iter=1000)
-    labels = np.repeat([1, 0], len(relevant))
-    model.fit(np.tile(columns, (2, 1)), labels, sample_weight=np.concatenate([relevant, 1.0 - relevant]))
-    by_words, by_meaning = np.maximum(model.coef_[0], 0.0).tolist()
-    if by_words + by_meaning == 0.0:
-        raise DataError(
-            "neither words nor meaning go with the judgements; check that grades grow with relevance"
-        )
-    return replace(scorer, lexical_share=by_words / (by_words + by_meaning))
+        found[places] = scorer.features_of_texts(judged.queries[number], vector, texts, others)
+    return found
+
+
+def fit_trees(
+    seen: Floats, relevant: Floats, query: Ints, config: RelevanceConfig, weight: Floats | None = None
+) -> Learned:
+    """Trees with and without the meaning, from features (N, len(NAMES)) and relevance (N,) in [0, 1].
+
+    Each model's sum is brought to the scale of relevance by a line fitted to queries that it did not see.
+    """
+    weight = np.ones(len(seen)) if weight is None else weight
+    order = np.argsort(query, kind="stable")
+    data = _Data(seen[order], relevant[order], query[order], weight[order])
+    check = (query[order] % 5) == 0
+    if not check.any() or check.all():
+        check = np.arange(len(order)) % 5 == 0
+    words = replace(data, seen=without_meaning(data.seen))
+    return Learned(_trees(data, check, config), _trees(words, check, config))
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """Pairs in the order of their queries."""
+
+    seen: Floats
+    relevant: Floats
+    query: Ints
+    weight: Floats
+
+    def at(self, rows: Bools) -> "_Data":
+        return _Data(self.seen[rows], self.relevant[rows], self.query[rows], self.weight[rows])
+
+
+def _trees(data: _Data, check: Bools, config: RelevanceConfig) -> Trees:
+    models, lines = [], []
+    for objective in config.objectives:
+        model, line = _grown(data, objective, config), (1.0, 0.0)
+        if objective == "lambdarank":
+            held = data.at(check)
+            said = _grown(data.at(~check), objective, config).predict(held.seen)
+            slope, offset = np.polyfit(said, held.relevant, 1, w=np.sqrt(held.weight))
+            line = (float(slope), float(offset))
+        models.append(onnx_of(model))
+        lines.append(line)
+    return Trees(models, lines)
+
+
+def _grown(data: _Data, objective: Objective, config: RelevanceConfig) -> Any:
+    """A LightGBM booster."""
+    import lightgbm
+
+    settings: dict[str, Any] = {
+        "objective": objective, "learning_rate": config.learning_rate, "num_leaves": config.leaves,
+        "min_data_in_leaf": config.least, "lambda_l2": 20.0, "feature_fraction": 0.5, "bagging_fraction": 0.7,
+        "bagging_freq": 1, "seed": config.seed, "num_threads": 1, "deterministic": True, "verbose": -1,
+    }  # fmt: skip
+    label, groups = data.relevant, None
+    if objective == "lambdarank":
+        label = np.round(data.relevant * GRADES).astype(np.int64)
+        groups = np.diff(np.append(np.flatnonzero(np.diff(data.query, prepend=-1)), len(data.query)))
+        settings |= {"label_gain": list(range(GRADES + 1)), "num_leaves": config.leaves // 2 + 1}
+    pairs = lightgbm.Dataset(data.seen, label, weight=data.weight, group=groups)
+    return lightgbm.train(settings, pairs, config.rounds)
+
+
+def onnx_of(booster: Any) -> bytes:
+    """A LightGBM model's raw sum as an ONNX graph over float32 features."""
+    import lightgbm
+    from onnxmltools import convert_lightgbm
+    from onnxmltools.convert.common.data_types import FloatTensorType
+
+    # the converter knows no ranking: its sum is that of a regression
+    text = booster.model_to_string().replace("objective=lambdarank", "objective=regression")
+    model = lightgbm.Booster(model_str=text)
+    wide = FloatTensorType([None, model.num_feature()])
+    graph = convert_lightgbm(model, initial_types=[("features", wide)], target_opset=15)
+    return bytes(graph.SerializeToString())
+
+
+def mean_ndcg(scores: Floats, relevant: Floats, query: Ints, length: int = 5) -> float:
+    """Mean NDCG with linear gains over queries of which anything is relevant."""
+    found = []
+    for number in np.unique(query):
+        gain = relevant[query == number]
+        discount = 1.0 / np.log2(np.arange(min(length, len(gain))) + 2.0)
+        best = float(np.sort(gain)[::-1][: len(discount)] @ discount)
+        if best > 0.0:
+            order = np.argsort(-scores[query == number], kind="stable")[: len(discount)]
+            found.append(float(gain[order] @ discount) / best)
+    return float(np.mean(found)) if found else float("nan")

@@ -15,7 +15,7 @@ from raysys.surfaces.asker import Asker
 from raysys.surfaces.experts import Chooser, Chosen, Classes, Encoder
 from raysys.surfaces.order import NO_CONTEXT, Incumbent, Valuation, engine_only, valuation
 from raysys.surfaces.pool import Pool, pool_of
-from raysys.surfaces.predict import plain_signals, predict
+from raysys.surfaces.predict import plain_signals, predict, unknown
 from raysys.surfaces.settings import Settings
 from raysys.text.keywords import QueryClass
 from raysys.types import MICROS, Candidates, Floats, ItemId, Query
@@ -63,7 +63,8 @@ class Judge:
             raw = plain_signals(len(pool.rows), pool.positions)
         else:
             vector = self._vector(query, vector, asker.missing)
-            raw = predict(asker, query, pool, vector)
+            told = {} if vector is None else self._told(pool, asker.missing)
+            raw = predict(asker, query, pool, vector, told)
         if isinstance(worth, Mapping):
             worth = (
                 np.array([worth.get(item, np.nan) for item in pool.candidates.item_ids]) if worth else None
@@ -101,6 +102,22 @@ class Judge:
 
     def _query_class(self, text: str) -> QueryClass:
         return "none" if self._parts.classes is None else self._parts.classes.query_class(text)
+
+    def _told(self, pool: Pool, missing: set[Part]) -> dict[int, Floats]:
+        """Vectors of the texts of unknown items by place: cached, or made now unless ruled out."""
+        encoder, texts = self._parts.encoder, pool.candidates.texts
+        found: dict[int, Floats] = {}
+        if encoder is None:
+            return found
+        for place in unknown(pool):
+            if (vector := encoder.cached(texts[place])) is None and "encoder" not in missing:
+                try:
+                    vector = np.asarray(encoder.encode([texts[place]])[0])
+                except PartError as error:
+                    missing.add(error.part)
+            if vector is not None:
+                found[place] = vector
+        return found
 
     def _vector(self, query: Query, vector: Floats | None, missing: set[Part]) -> Floats | None:
         """The query's vector: given, cached, or made now unless the caller rules that out."""

@@ -54,6 +54,11 @@ class Live:
             missing.add("state")
         return self._experts
 
+    @property
+    def catalog(self) -> Catalog:
+        """The items as of the last call of `experts`."""
+        return self._experts.catalog
+
     def ads(self) -> Inventory:
         """All ads, as of the last call of `experts`."""
         return self._ads

@@ -1,8 +1,10 @@
 """Predict: the signals of every candidate, from whatever experts are at hand."""
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 
-from raysys.errors import PartError
+from raysys.errors import Part, PartError
 from raysys.signals import SIGNALS, engine_signal, freshness, logit, price_fit
 from raysys.surfaces.asker import Asker
 from raysys.surfaces.pool import Pool
@@ -17,10 +19,21 @@ def plain_signals(size: int, positions: Ints | None) -> Floats:
     return raw
 
 
-def predict(asker: Asker, query: Query, pool: Pool, vector: Floats | None) -> Floats:
+def unknown(pool: Pool) -> list[int]:
+    """Places of candidates that are no items of the catalog and came with a text."""
+    return [place for place in pool.candidates.texts if pool.rows[place] < 0]
+
+
+def predict(
+    asker: Asker, query: Query, pool: Pool, vector: Floats | None, told: Mapping[int, Floats] | None = None
+) -> Floats:
     """Raw signals (C, S), NaN where a value is unknown; parts that fail join `asker.missing`.
 
     Every signal but the engine's is candidate-isolated.
+
+    Args:
+        vector: (D,) of the query's text.
+        told: vectors (D,) of texts that came with unknown items, by their place in the pool.
     """
     catalog, rows = asker.experts.catalog, pool.rows
     columns: dict[str, Floats] = {
@@ -29,10 +42,14 @@ def predict(asker: Asker, query: Query, pool: Pool, vector: Floats | None) -> Fl
         "freshness": freshness(catalog.take("first_ms", rows, 0.0), query.time_ms),
         "popularity": np.log1p(catalog.take("popularity", rows)),
     }
-    for part, expert in (("interest", _interest), ("relevance", _relevance)):
+    experts: dict[Part, Callable[[], dict[str, Floats]]] = {
+        "interest": lambda: _interest(asker, query, pool),
+        "relevance": lambda: _relevance(asker, query, pool, vector, told or {}),
+    }
+    for part, expert in experts.items():
         try:
             if part not in asker.missing:
-                columns |= expert(asker, query, pool, vector)
+                columns |= expert()
         except PartError as error:
             asker.missing.add(error.part)
     raw = plain_signals(len(rows), pool.positions)
@@ -41,7 +58,7 @@ def predict(asker: Asker, query: Query, pool: Pool, vector: Floats | None) -> Fl
     return raw
 
 
-def _interest(asker: Asker, query: Query, pool: Pool, vector: Floats | None) -> dict[str, Floats]:
+def _interest(asker: Asker, query: Query, pool: Pool) -> dict[str, Floats]:
     """Signals that the interest model gives."""
     interest, catalog, rows = asker.experts.interest, asker.experts.catalog, pool.rows
     view = asker.person.view
@@ -60,7 +77,9 @@ def _interest(asker: Asker, query: Query, pool: Pool, vector: Floats | None) -> 
     }
 
 
-def _relevance(asker: Asker, query: Query, pool: Pool, vector: Floats | None) -> dict[str, Floats]:
+def _relevance(
+    asker: Asker, query: Query, pool: Pool, vector: Floats | None, vectors: Mapping[int, Floats]
+) -> dict[str, Floats]:
     """How well candidates answer the words of the query; unknown items by the text they came with."""
     relevance, rows, sent = asker.experts.relevance, pool.rows, pool.candidates.texts
     if relevance is None or not query.text.strip():
@@ -69,7 +88,11 @@ def _relevance(asker: Asker, query: Query, pool: Pool, vector: Floats | None) ->
     known = np.flatnonzero(rows >= 0)
     if len(known):
         fit[known] = relevance.scores(query.text, vector, rows[known], asker.experts.catalog)
-    told = [place for place in sent if rows[place] < 0]
+    told = unknown(pool)
     if told:
-        fit[told] = relevance.of_texts(query.text, vector, [sent[place] for place in told], None)
+        meant = None
+        if vector is not None and vectors:
+            nothing = np.zeros_like(vector)
+            meant = np.stack([vectors.get(place, nothing) for place in told])
+        fit[told] = relevance.of_texts(query.text, vector, [sent[place] for place in told], meant)
     return {"relevance": fit}

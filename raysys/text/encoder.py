@@ -48,8 +48,11 @@ class TextEncoder:
 
     def cached(self, text: str) -> Floats | None:
         """The vector of a text encoded lately, at once; else None."""
+        name = normalize(text)
         with self._lock:
-            return self._cache.get(normalize(text))
+            if (vector := self._cache.get(name)) is not None:
+                self._cache.move_to_end(name)
+            return vector
 
     @property
     def width(self) -> int:

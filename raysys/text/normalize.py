@@ -23,6 +23,8 @@ def normalize(text: str) -> str:
 
     `1½` becomes `1 1/2`, where NFKC alone says `11⁄2`.
     """
+    if text.isascii():
+        return " ".join(text[:MOST_CHARACTERS].lower().split())
     apart = _VULGAR.sub(" ", text[:MOST_CHARACTERS])
     once = _folded(_folded(apart)).replace(_FRACTION_SLASH, "/")
     return " ".join(once[:MOST_CHARACTERS].split())

@@ -91,6 +91,8 @@ class Quantity(NamedTuple):
     """In the base unit of its dimension."""
     dimension: int
     """Place in DIMENSIONS, or BARE."""
+    number: float
+    """As it was written, whatever the unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +146,11 @@ def measured(tokens: Sequence[str]) -> Measured:
         kept.append(token)
         unit, length = _unit(tokens, place)
         if unit is None:
-            quantities.append(Quantity(float(token), BARE))
+            quantities.append(Quantity(float(token), BARE, float(token)))
             continue
         name, dimension, size = unit
         kept.append(name)
-        quantities.append(Quantity(float(token) * size, DIMENSIONS.index(dimension)))
+        quantities.append(Quantity(float(token) * size, DIMENSIONS.index(dimension), float(token)))
         place += length
     return Measured(tuple(kept), tuple(quantities))
 

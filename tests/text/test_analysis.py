@@ -35,7 +35,7 @@ SYNONYMS = (("couch", "sofa", "davenport"), ("day bed", "sofa bed"), ("ac", "air
 def test_a_size_may_be_typed_in_many_ways(typed: str) -> None:
     read = Analyzer().read(typed)
     assert read.tokens == ("0.75", "in", "pipe")
-    assert read.quantities == (Quantity(0.75, LENGTH),)
+    assert read.quantities == (Quantity(0.75, LENGTH, 0.75),)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_known_readings(typed: str, expected: str) -> None:
 
 def test_feet_and_inches_are_one_dimension_and_a_bare_number_has_none() -> None:
     assert Analyzer().read("1 ft or 12 in or 12").quantities == (
-        Quantity(12.0, LENGTH), Quantity(12.0, LENGTH), Quantity(12.0, BARE),
+        Quantity(12.0, LENGTH, 1.0), Quantity(12.0, LENGTH, 12.0), Quantity(12.0, BARE, 12.0),
     )  # fmt: skip
 
 

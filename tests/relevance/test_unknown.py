@@ -1,0 +1,57 @@
+"""A text that is no item is understood like one: it gets a vector, once."""
+
+import time
+
+import numpy as np
+import pytest
+
+from raysys.ranker import Ranker
+from raysys.relevance.model import Mix
+from raysys.relevance.scorer import RelevanceScorer
+from raysys.state.memory import MemoryStore
+from raysys.types import Candidates
+from tests import fakes
+from tests.fakes import FakeEncoder, encode_texts, ids
+
+TEXTS = {0: "tea from china", 1: "rum", 2: "the i3"}
+
+
+@pytest.fixture
+def ranker() -> Ranker:
+    scorer = RelevanceScorer(model=Mix({"meaning": 0.5, "coverage": 0.5}))
+    policy = fakes.FakePolicy({"relevance": 1.0})
+    bundle = fakes.bundle(relevance=scorer, encoder=FakeEncoder(), policy=policy, interest=None)
+    return Ranker(bundle, MemoryStore())
+
+
+def sent(*names: str) -> Candidates:
+    return Candidates(item_ids=ids(*names), texts=dict(list(TEXTS.items())[: len(names)]))
+
+
+def test_a_text_without_a_common_word_is_told_apart_by_its_meaning(ranker: Ranker) -> None:
+    query, vector = fakes.ask(text="grog"), encode_texts(["rum"])[0]
+    scores = ranker.score(query, sent("x", "y"), vector)
+    assert scores[1] > scores[0]
+
+
+def test_only_texts_of_unknown_items_without_a_vector_are_read(ranker: Ranker) -> None:
+    candidates = sent("x", "y", "i3")
+    assert ranker.unread(candidates) == ["tea from china", "rum"]
+    assert ranker.read(["rum"], time.perf_counter() + 60.0)
+    assert ranker.unread(candidates) == ["tea from china"]
+
+
+def test_reading_stops_when_the_time_is_up_and_words_decide(ranker: Ranker) -> None:
+    assert not ranker.read(["rum", "tea from china"], time.perf_counter() - 1.0)
+    vector = encode_texts(["rum"])[0]
+    without = ranker.score(fakes.ask(text="rum"), sent("x", "y"), vector, ["encoder"])
+    by_words = ranker.score(fakes.ask(text="rum"), sent("x", "y"), None, ["encoder"])
+    np.testing.assert_array_equal(without, by_words)
+    assert ranker.bundle.encoder.asked == []  # type: ignore[union-attr, attr-defined]
+
+
+def test_a_document_scores_alike_by_itself_and_among_others(ranker: Ranker) -> None:
+    vector, query = encode_texts(["rum"])[0], fakes.ask(text="china tea")
+    together = ranker.score(query, sent("x", "y"), vector)
+    alone = ranker.score(query, sent("x"), vector)
+    assert alone[0] == together[0]
