@@ -10,7 +10,7 @@ from raysys.catalog import Catalog
 from raysys.events import KINDS, ItemUpdate
 from raysys.interest.features import FEATURES, SOURCES, features
 from raysys.interest.fit import InterestConfig, fit_interest
-from raysys.interest.habits import habits_of
+from raysys.interest.habits import NOBODY, habits_of
 from raysys.interest.interactions import Interactions
 from raysys.interest.recall import RecallSizes, recall
 from raysys.interest.source import NetworkSource
@@ -78,3 +78,21 @@ def test_unheard_the_network_recalls_but_no_combination_sees_its_score(log: Inte
         assert view.scores[SOURCES.index("network")].any()
         seen = features(view, np.arange(ITEMS), NOW)[:, FEATURES.index("network")]
         assert seen.any() == heard
+
+
+def test_uncertainty_is_highest_for_what_is_new_to_all_and_falls_with_what_was_counted(
+    log: Interactions,
+) -> None:
+    """The bonus of exploring: an item that nobody took stands out, for strangers more than for regulars."""
+    model = fitted(log).with_items(catalog(ITEMS + 1))
+    count = np.bincount(log.row, minlength=ITEMS + 1)
+    counted = replace(catalog(ITEMS + 1), popularity=count.astype(np.float32))
+    model = replace(model, shelf=None).with_items(counted)
+    rows = np.array([-1, *range(ITEMS + 1)])
+    stranger = model.uncertainty(model.view_of(NOBODY, NOW), rows)
+    regular = model.uncertainty(model.view_of(habits_of(log)[2], NOW), rows)
+    assert stranger[0] == stranger[ITEMS + 1] == 1.0
+    order = np.argsort(count, kind="stable")
+    assert (np.diff(stranger[1:][order]) <= 0).all()
+    assert (regular[1:] < stranger[1:]).all()
+    assert (regular > 0).all()
