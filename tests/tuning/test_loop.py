@@ -13,10 +13,13 @@ from raysys.dataset.build import Dataset, build
 from raysys.dataset.read import of_events
 from raysys.events import KINDS
 from raysys.interest.interactions import Interactions
+from raysys.interest.scorer import InterestScorer
 from raysys.ranker import Ranker
 from raysys.state.memory import MemoryStore
 from raysys.types import DAY_MS, Candidates
 from tests.fakes import ask
+from tuning.compress import CompressSettings
+from tuning.compress_turn import form_in
 from tuning.gate import gate_first
 from tuning.learning import LearningConfig
 from tuning.loop import LoopSettings, Turn, kinds_of, qualities_of, queries_of, turn
@@ -34,6 +37,7 @@ WINDOWS = (START_MS + 32 * DAY_MS, START_MS + 40 * DAY_MS, START_MS + DAYS * DAY
 SETTINGS = LoopSettings(
     horizon_days=8.0,
     day_starts_h=0,
+    compression=CompressSettings(budget_us=1e9, trees=((5, 4),), judges=20, people=20, timed=3),
     network=SearchSettings(
         trials=1,
         minutes=3.0,
@@ -73,6 +77,16 @@ def test_a_turn_makes_a_bundle_that_ranks_for_known_and_unknown(made: Turn, tmp_
         assert len(ranking.items) == 10
         assert ranking.degraded == ()
         assert len(ranker.feed(ask("feed", user_id=user)).items) == 10
+
+
+def test_its_interest_model_has_the_best_form_that_fits_the_budget(made: Turn) -> None:
+    told = made.bundle.manifest["compression"]
+    reached = {row["variant"]: row["ndcg@10"] for row in told["variants"]}
+    assert {"full", "5 trees of 4 leaves", "narrow numbers"} <= set(reached)
+    assert reached[told["chosen"]] == max(reached.values())
+    assert isinstance(made.bundle.interest, InterestScorer)
+    assert made.bundle.interest.network is not None
+    assert made.bundle.interest.network.rounded == form_in(made.bundle.manifest).narrow
 
 
 def test_its_quality_stands_beside_every_simple_system_and_the_documents_network(made: Turn) -> None:
