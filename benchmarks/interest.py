@@ -6,7 +6,6 @@ is there. raysys is the command that everybody has, in a process of its own; the
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
@@ -115,9 +114,7 @@ def run_raysys(name: str, more: Sequence[str], seed: int, minutes: float) -> Row
     command = [sys.executable, "-m", "tuning.interest", *bench_set(name).arguments(), *more]
     subprocess.run([*command, f"--seed={seed}", f"--minutes={minutes}", "--out", str(out)], check=True)
     found = json.loads((out / "metrics.json").read_text())
-    cores = found["settings"].get("cores", os.cpu_count() or 1)
-    # Ray's workers are nobody's children: what all cores could do in the time bounds what was used
-    row: Row = dict(found["test"]) | {"search_cpu_seconds": found["seconds"] * cores}
+    row: Row = dict(found["test"]) | {"search_cpu_seconds": found["cpu_seconds"]}
     kept_keys = ("chosen", "baselines", "validation", "settings", "seconds")
     return row | found["training"] | {key: found[key] for key in kept_keys}
 
