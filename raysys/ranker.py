@@ -41,7 +41,7 @@ from raysys.surfaces.order import (
 )
 from raysys.surfaces.pool import distinct
 from raysys.surfaces.settings import rules_of
-from raysys.types import Candidates, Floats, ItemId, Query, QueryId, Ranking, Reason
+from raysys.types import Candidates, Floats, ItemId, Query, Ranking, Reason
 
 
 class Ranker:
@@ -248,20 +248,6 @@ class Ranker:
         scores[pool.places] = 1.0 / (1.0 + np.exp(-np.clip(utility, -500.0, 500.0)))
         return scores
 
-    def rerank(
-        self,
-        text: str,
-        documents: Sequence[str],
-        vector: Floats | None,
-        degraded: Sequence[Part] = (),
-        asker: Asker | None = None,
-    ) -> Floats:
-        """Score (C,) in (0, 1) of each document for the query `text`, each by itself."""
-        query = nameless(text, len(documents))
-        sent = Candidates(item_ids=(ItemId(""),) * len(documents), texts=dict(enumerate(documents)))
-        without: tuple[Part, ...] = ("encoder",) if vector is None else ()
-        return self.score(query, sent, vector, (*degraded, *without), asker)
-
     @property
     def text_width(self) -> int:
         """D of the vectors of texts."""
@@ -342,9 +328,3 @@ class Ranker:
                 caps=tuple((cap.max, cap.within, tuple(cap.groups.tolist())) for cap in ruling.caps),
             )
         )
-
-
-def nameless(text: str, length: int) -> Query:
-    """A question that nobody in particular asks of documents that are no items."""
-    now_ms = int(time.time() * 1000)
-    return Query(id=QueryId("rerank"), surface="search", time_ms=now_ms, length=length, text=text)

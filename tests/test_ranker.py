@@ -20,7 +20,7 @@ from raysys.state.protocol import Hold, StateStore
 from raysys.surfaces.ads import Placement
 from raysys.surfaces.order import spreads, valuation, weighed
 from raysys.surfaces.settings import Settings
-from raysys.types import Boost, Candidates, Diversify, Filter, PageContext, Pin, QueryId, Ranking
+from raysys.types import Boost, Candidates, Diversify, Filter, Floats, PageContext, Pin, QueryId, Ranking
 from tests import fakes
 from tests.fakes import NOW_MS, FakeChoice, FakeEncoder, FakeInterest, FakePolicy, ask, ids
 
@@ -320,10 +320,13 @@ def test_a_decision_explains_itself(store: StateStore) -> None:
 
 
 def test_documents_are_scored_by_themselves_between_zero_and_one(ranker: Ranker) -> None:
-    documents = ["the i3", "something else", "the i3"]
-    scores = ranker.rerank("the i3", documents, None)
-    assert scores[0] == scores[2] > scores[1] > 0
-    np.testing.assert_array_equal(scores[1:2], ranker.rerank("the i3", documents[1:2], None))
+    def scores(*texts: str) -> Floats:
+        sent = Candidates(item_ids=ids(*[""] * len(texts)), texts=dict(enumerate(texts)))
+        return ranker.score(ask(text="the i3"), sent)
+
+    found = scores("the i3", "something else", "the i3")
+    assert found[0] == found[2] > found[1] > 0
+    np.testing.assert_array_equal(found[1:2], scores("something else"))
 
 
 def test_a_filtered_document_scores_zero(ranker: Ranker) -> None:

@@ -73,12 +73,13 @@ def test_fewer_dimensions_are_the_first_ones_again_of_length_one(door: Door) -> 
     np.testing.assert_allclose(floats(found), expected, atol=1e-6)
 
 
-def test_an_engine_that_embeds_a_query_and_reranks_with_it_pays_for_one() -> None:
+def test_an_engine_that_embeds_a_query_and_reranks_twice_with_it_pays_for_each_text_once() -> None:
     encoder = FakeEncoder()
     door = Door(fakes.bundle(encoder=encoder))
     door.post("/v1/embeddings", {"input": "green tea"})
     door.scores(["rum", "tea"], "green tea")
-    assert encoder.asked == ["green tea"]
+    door.scores(["rum", "tea"], "green tea")
+    assert encoder.asked == ["green tea", "rum", "tea"]
 
 
 class Gated(FakeEncoder):
