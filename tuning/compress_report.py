@@ -5,7 +5,18 @@ from typing import Any
 
 from raysys.evaluation.report import Section, trade_off
 
-HEAD = ("variant", "NDCG@10", "to the full one", "request µs", "ratio", "feed µs", "MB", "front", "verdict")
+HEAD = (
+    "variant",
+    "NDCG@10",
+    "to the full one",
+    "request µs",
+    "ratio",
+    "its scoring µs",
+    "feed µs",
+    "MB",
+    "front",
+    "verdict",
+)
 COSTS = {
     "request_us": "CPU µs of a view and 100 probabilities",
     "bytes": "bytes on disk",
@@ -21,6 +32,7 @@ def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         f"{row['gain']:+.4f} ± {row['gain_se']:.4f}",
         f"{row['request_us']:.0f}",
         f"{row['ratio']:.2f}",
+        f"{row['scoring_us']:.0f}",
         f"{row['feed_us']:.0f}",
         f"{row['bytes'] / 1e6:.1f}",
         ", ".join(FRONTS[cost] for cost in row["front"]),
