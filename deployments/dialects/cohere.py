@@ -46,7 +46,7 @@ def reply_v2(scored: Scored) -> bytes:
 
 
 def reply_v1(scored: Scored) -> bytes:
-    head = {"id": scored.id, "object": "list", "model": scored.model}
+    head = {"id": scored.id, "object": "rerank", "model": scored.model}  # Infinity's client checks it
     return answer(scored, head, "results", results(scored), {"usage": usage(scored), "meta": meta("1")})
 
 
