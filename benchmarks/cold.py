@@ -42,8 +42,8 @@ KNOWN = (0, 1, 2, 4)
 """How many interactions of a new person are known."""
 ASKED, PEOPLE = 1000, 20_000
 """People asked for each table, and those whom the combination learns from, at most."""
-SEEN = 1e-9
-"""Weight of chance among items that a system cannot tell apart; rows would betray when an item came."""
+CHANCE = 1e-9
+"""Weight of chance among items that a system cannot tell apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,15 +112,18 @@ def _latest(events: Interactions, known: int) -> Asked:
 
 @dataclass(frozen=True, slots=True)
 class Systems:
-    """What is asked: each scores every item for a person."""
+    """Who is asked: each scores every item for a person, `model` the new ones alone."""
 
     scorer: InterestScorer
     catalog: Catalog
     """With its items counted as of what is learned from."""
-    seed: int
+    items: Bools
+    """(I,) which are new."""
+    chance: Floats
+    """(I,) a little noise: rows would betray when an item came."""
 
     def of(self) -> Iterator[tuple[str, Scores]]:
-        chance = SEEN * np.random.default_rng(self.seed).random(len(self.catalog))
+        chance = self.chance
         popular = np.asarray(self.catalog.popularity, np.float64)
         likeness = {bag: Likeness.learn(bag, self.catalog) for bag in BAGS}
 
@@ -140,21 +143,35 @@ class Systems:
             known = len(habits.history_rows) > 0
             return self.scorer.network.scores(habits, now_ms) + chance if known else popular + chance
 
+        def together(habits: Habits, now_ms: int) -> Floats:
+            if not len(habits.history_rows):
+                return popular + chance
+            log_share = np.log(network(habits, now_ms))
+            return _standard(log_share, self.items) + _standard(alike(list(BAGS))(habits, now_ms), self.items)
+
         yield "raysys", self.model
         yield "network alone", network
         yield "content-kNN, words", alike(["words"])
         yield "content-kNN, traits", alike(["traits"])
         yield "content-kNN, both", alike(["words", "traits"])
+        yield "network and content-kNN, standardized and added", together
         yield "popularity in the segment", segment
         yield "popularity", lambda habits, now_ms: popular + chance
         yield "random", lambda habits, now_ms: chance
 
     def model(self, habits: Habits, now_ms: int) -> Floats:
-        """Log odds of every item."""
+        """Log odds of the new items, and nothing of others."""
         view = self.scorer.view_of(habits, now_ms)
-        rows = np.arange(len(self.catalog))
-        found: Floats = self.scorer.log_odds(view, rows, now_ms)[:, 0]
-        return found + SEEN * np.random.default_rng(self.seed).random(len(rows))
+        found = np.full(len(self.catalog), -np.inf)
+        rows = np.flatnonzero(self.items)
+        found[rows] = self.scorer.log_odds(view, rows, now_ms)[:, 0] + self.chance[rows]
+        return found
+
+
+def _standard(values: Floats, among: Bools) -> Floats:
+    """Values (I,) in standard deviations of those that are `among` (I,)."""
+    some = values[among]
+    return np.asarray((values - some.mean()) / max(float(some.std()), 1e-9))
 
 
 def among(scores: Scores, items: Bools) -> Scores:
@@ -190,7 +207,8 @@ def learned(name: str, options: argparse.Namespace) -> tuple[Cold, Systems]:
     scorer = study.fitted([cold.split.valid], config, network, network).scorer
     popular = np.bincount(warm.row, minlength=len(log.catalog)).astype(np.float32)
     catalog = replace(log.catalog, popularity=popular)
-    return cold, Systems(relearned(scorer, warm, catalog, config), catalog, seed)
+    chance = CHANCE * np.random.default_rng(seed).random(len(catalog))
+    return cold, Systems(relearned(scorer, warm, catalog, config), catalog, cold.items, chance)
 
 
 def line(name: str, scores: Scores, asked: Asked) -> str:
