@@ -69,7 +69,7 @@ class Scored:
     """(K,) rounded, in the same order."""
     asked: Asked
     texts: Sequence[str]
-    """(C,) of the documents as sent."""
+    """(C,) what was read of each document."""
     id: str
     model: str
     degraded: tuple[Part, ...] = ()

@@ -21,12 +21,12 @@ def entries(form: str, *columns: Sequence[object]) -> str:
 
 def text_object(sent: Document, text: str) -> object:
     """A document as `{"text": ...}`; an object stays as it was sent."""
-    return sent if isinstance(sent, dict) else {"text": text}
+    return sent if isinstance(sent, dict) else {"text": sent or ""}
 
 
 def plain_text(sent: Document, text: str) -> object:
-    """A document as its text."""
-    return text
+    """A document as its text, an object as its words."""
+    return text if isinstance(sent, dict) else sent or ""
 
 
 def scored_list(

@@ -129,3 +129,10 @@ def test_rank_takes_the_same_headers_and_its_body_wins() -> None:
 
     assert first({"X-User-Id": "ann"}) == "i3"
     assert first({"X-User-Id": "ann"}, user_id="nobody") != "i3"
+
+
+def test_json_in_a_text_is_repeated_as_it_was_sent() -> None:
+    sent = json.dumps({"item_id": "i7", "text": "the ü"})
+    for path, told in (("/v1/rerank", {"text": sent}), ("/infinity/rerank", sent)):
+        asked = {"query": "the", "documents": [sent], "return_documents": True}
+        assert door().post(path, asked).json()["results"][0]["document"] == told
