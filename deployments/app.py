@@ -11,7 +11,7 @@ from typing import Any
 from ray.serve import Application
 
 from deployments.ads import Ads
-from deployments.dialects.documents import Reading
+from deployments.dialects.documents import PLAIN, Reading
 from deployments.events import Events
 from deployments.feed import Feed
 from deployments.live import LiveBundle
@@ -30,7 +30,7 @@ def asgi_app(
     api_keys: Sequence[str] = (),
     records: Path | None = None,
     budget_ms: float = BUDGET_MS,
-    reading: Reading = Reading(),  # noqa: B008 (frozen)
+    reading: Reading = PLAIN,
 ) -> ASGIApp:
     """The ASGI callable over a live bundle, a store, and the folder of its ranking records."""
     return composed(EVERYTHING, Service(live, store, records, budget_ms, reading), api_keys=api_keys)

@@ -13,7 +13,7 @@ from ray.serve import Application
 from ray.serve.config import BackpressureConfig
 
 from deployments.compose import compose, keys_of_environment
-from deployments.dialects.documents import Reading
+from deployments.dialects.documents import PLAIN, Reading
 from deployments.http import Routes
 from deployments.live import LiveBundle
 from deployments.metrics import ASGIApp
@@ -48,7 +48,7 @@ class Args(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     records: str = "var/records"
     budget_ms: float = BUDGET_MS
     """What a request may take if it does not say."""
-    dialects: Reading = Reading()
+    dialects: Reading = PLAIN
     """What is looked for in queries and documents of other protocols."""
     num_cpus: float = 0.1
     resources: dict[str, float] = {}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from deployments.budget import KEPT, Pace
-from deployments.dialects.documents import Reading
+from deployments.dialects.documents import PLAIN, Reading
 from deployments.http import AGAIN, HttpError, Reply, Request, Routes
 from deployments.lanes import Busy, Lane, Late, Result
 from deployments.live import LiveBundle, number
@@ -60,7 +60,7 @@ class Service:
         store: StateStore,
         records: Path | None = None,
         budget_ms: float = BUDGET_MS,
-        reading: Reading = Reading(),  # noqa: B008 (frozen)
+        reading: Reading = PLAIN,
     ) -> None:
         self.live, self.store, self.records, self.reading = live, store, records, reading
         self._budget_ms = budget_ms

@@ -20,6 +20,9 @@ class Reading(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=T
     """The key of an object that holds the item's id."""
 
 
+PLAIN = Reading()
+
+
 def texts_of(asked: Asked, reading: Reading) -> tuple[list[str], Candidates]:
     """Text (C,) of each document, and the documents as candidates.
 

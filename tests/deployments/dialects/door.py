@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from deployments.app import asgi_app
-from deployments.dialects.documents import Reading
+from deployments.dialects.documents import PLAIN, Reading
 from deployments.live import LiveBundle
 from raysys.bundle import Bundle
 from raysys.events import Event
@@ -17,7 +17,6 @@ from raysys.state.memory import MemoryStore
 from tests import fakes
 
 PATIENT = 60_000.0
-PLAIN = Reading()
 OPEN = Reading(envelope=True, documents=("json", "id"))
 """Everything is looked for that a protocol has no place for."""
 
