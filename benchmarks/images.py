@@ -44,7 +44,7 @@ NEAR = 0.5
 """t: how near a look must be to be liked, in units of the median distance within a class."""
 DIRECTIONS = 32
 """Of the image vectors."""
-CPU_SECONDS = 30.0
+EPOCHS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +173,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     train = cold.fresh.before
     everything, nothing = np.ones(ITEMS, np.bool_), np.zeros(ITEMS, np.bool_)
     half = rng.random(ITEMS) < 0.5
-    config = replace(network_config(train, ITEMS, CPU_SECONDS, seed=options.seed), day_share=0.0)
+    config = network_config(train, ITEMS, np.inf, seed=options.seed)
+    config = replace(config, day_share=0.0, cpu_seconds=None, epochs=EPOCHS)
     training = fit_network(train, shop(goods, images, shown=nothing, named=False), config, device="cpu")
     list(training)
     judge = Judge(

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +13,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raysys.catalog import Catalog
+from raysys.catalog import TEXT_WIDTH, Catalog
 from raysys.errors import BundleError, DataError
 from raysys.events import KINDS, Interaction, ItemUpdate
 from raysys.interest.bulk import user_vectors
-from raysys.interest.content import Content
-from raysys.interest.encoder import UserEncoder
-from raysys.interest.export import export_network
+from raysys.interest.content import LEVELS, Content
+from raysys.interest.encoder import ITEM, UserEncoder
+from raysys.interest.export import _to_onnx, export_network
 from raysys.interest.interactions import Interactions
 from raysys.interest.network import InterestNetwork, NetworkConfig
 from raysys.interest.source import NetworkSource
@@ -264,6 +265,43 @@ def test_pictures_of_another_model_are_refused(eyes: UserEncoder, pictured: Cata
     other = dataclasses.replace(pictured, image_vectors=np.ones((ITEMS, 4)))
     with pytest.raises(DataError, match="image vectors have 4 numbers, the network was fitted on 5"):
         eyes.item_vectors(other)
+
+
+class FewerColumns(torch.nn.Module):
+    """An item tower as it was exported before attributes, words and pictures were read."""
+
+    def forward(
+        self,
+        text: torch.Tensor,
+        category: torch.Tensor,
+        brand: torch.Tensor,
+        log_price: torch.Tensor,
+        identity: torch.Tensor,
+        known: torch.Tensor,
+    ) -> torch.Tensor:
+        told = text[:, :16] + category.sum(1)[:, None] + brand[:, None] + log_price[:, None]
+        return torch.where(known[:, None] > 0, identity, told)
+
+
+def test_a_tower_that_reads_fewer_columns_is_read_all_the_same(
+    folder: Path, catalog: Catalog, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, tmp_path / "old")
+    columns = {
+        "text": torch.zeros(2, TEXT_WIDTH),
+        "category": torch.zeros(2, LEVELS, dtype=torch.int64),
+        "brand": torch.zeros(2, dtype=torch.int64),
+        "log_price": torch.zeros(2),
+        "identity": torch.zeros(2, 16),
+        "known": torch.zeros(2),
+    }
+    _to_onnx(FewerColumns(), columns, {0: "items"}, tmp_path / "old" / ITEM)
+    old = UserEncoder.load(tmp_path / "old")
+    found = old.item_vectors(catalog)
+    np.testing.assert_array_equal(found[old.known], old.identity[old.known])
+    new = Content.of(catalog, first=29)
+    told = new.text[:, :16] + new.category.sum() + new.brand[0] + new.log_price[0]
+    np.testing.assert_allclose(found[29:], told, rtol=1e-5)
 
 
 def test_a_shop_without_pictures_has_a_tower_that_reads_none(encoder: UserEncoder, pictured: Catalog) -> None:
