@@ -122,7 +122,8 @@ def vector_of(told: Envelope, extras: Extras, width: int) -> Floats | None:
             " send what /v1/embeddings makes"
         )
     vector = np.array(numbers, np.float64)
-    length = float(np.linalg.norm(vector))
+    with np.errstate(over="ignore"):
+        length = float(np.linalg.norm(vector))
     if not 0.0 < length < math.inf:
         raise ValueError(f"query_embedding has length {length}, expected finite numbers, not all 0")
     return np.asarray(vector / length, np.float32)

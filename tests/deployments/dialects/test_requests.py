@@ -4,9 +4,13 @@ import time
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests import fakes
 from tests.deployments.dialects.door import Door
+from tests.deployments.dialects.test_answers import GOLDEN
+from tests.deployments.test_bad_input import ANY, changed, places
 
 ASKED = {"query": "green tea", "documents": ["rum", "green tea"]}
 
@@ -199,3 +203,31 @@ def test_probes_need_no_key_and_all_else_does() -> None:
         assert asked.get(path).status_code == 200
     for path in ("/v1/models", "/info"):
         assert asked.get(path).status_code == 401
+
+
+EXTRAS = {
+    "user_id": "ann",
+    "session_id": 7,
+    "context": {"page": "p", "category": "c", "item_id": "i1"},
+    "query_embedding": [0.5] * 384,
+    "item_ids": ["i1", None],
+    "order": "input",
+    "budget_ms": 60_000.0,
+}
+
+
+@given(data=st.data())
+@settings(max_examples=400)
+def test_anything_in_any_place_of_any_dialect_is_never_a_bug(door: Door, data: st.DataObject) -> None:
+    asked = data.draw(st.sampled_from(GOLDEN))
+    whole = {**asked["body"], **EXTRAS}
+    at = data.draw(st.sampled_from([place for place in places(whole) if place[:1] != ("query_embedding",)]))
+    response = door.post(asked["path"], changed(whole, at, data.draw(ANY)))
+    assert response.status_code in (200, 400, 422), (asked["client"], at, response.text)
+    assert response.status_code == 200 or all(response.json().values())
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**30), 1e308, 5e-324])
+def test_numbers_that_no_vector_has_are_refused_or_taken_and_never_a_bug(door: Door, number: float) -> None:
+    body = {**ASKED, "query_embedding": [number] * 384, "budget_ms": number}
+    assert door.post("/v1/rerank", body).status_code in (200, 400)
