@@ -11,7 +11,7 @@ export RAY_worker_register_timeout_seconds ?= 120
 
 LAYOUT ?= deployments/local.yaml
 
-.PHONY: conformance demo bench-demo retrain clean-demo test lint serve bench-serving bench-quality bench-interest stop clean
+.PHONY: conformance demo bench-demo retrain clean-demo test lint serve bench-serving bench-quality bench-interest bench-search stop clean
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -70,6 +70,10 @@ var/conformance/ready: tests/deployments/dialects/requirements.txt
 
 bench-interest: | $(VENV)/ready var/peers/ready  ## raysys and its peers on the same splits; ARGS="--sets beauty --seeds 0"
 	$(BIN)/python -m benchmarks.interest $(ARGS)
+
+bench-search: | $(VENV)/ready var/encoder  ## search relevance on judgements and on clicks; embeds the titles once
+	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.clicks
 
 bench-serving: | $(VENV)/ready var/encoder  ## what a request costs, through HAProxy, uvicorn and in process
 	$(BIN)/python -m benchmarks.serving

@@ -159,11 +159,18 @@ def _trees(data: _Data, check: Bools, config: RelevanceConfig) -> Trees:
         if objective == "lambdarank":
             held = data.at(check)
             said = _grown(data.at(~check), objective, config).predict(held.seen)
-            slope, offset = np.polyfit(said, held.relevant, 1, w=np.sqrt(held.weight))
-            line = (float(slope), float(offset))
+            line = _line(said, held.relevant, held.weight)
         models.append(onnx_of(model))
         lines.append(line)
     return Trees(models, lines)
+
+
+def _line(said: Floats, relevant: Floats, weight: Floats) -> tuple[float, float]:
+    """Slope and offset of the least squares line from sums (n,) to relevance (n,)."""
+    mean_said, mean = np.average(said, weights=weight), np.average(relevant, weights=weight)
+    spread = float(np.average((said - mean_said) ** 2, weights=weight))
+    slope = np.average((said - mean_said) * (relevant - mean), weights=weight) / spread if spread > 0 else 0.0
+    return float(slope), float(mean - slope * mean_said)
 
 
 def _grown(data: _Data, objective: Objective, config: RelevanceConfig) -> Any:
