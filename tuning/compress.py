@@ -45,10 +45,8 @@ class CompressSettings:
     budget_us: float = 0.0
     """CPU microseconds that a person's view and the probabilities of 100 candidates may take; 0 is no
     limit, and then the full model is kept."""
-    trees: tuple[tuple[int, int], ...] = ((30, 31),)
+    trees: tuple[tuple[int, int], ...] = ((60, 31), (30, 31))
     """Rounds and leaves of the last steps that are distilled."""
-    rounds: tuple[int, ...] = (120, 60)
-    """How many of the full one's trees are kept."""
     people: int = 2000
     """Whom the last step is distilled for, at most."""
     judges: int = 2000
@@ -70,7 +68,6 @@ class CompressSettings:
     def changes(self, networks: int) -> list[Form]:
         """What is tried alone, of a model with so many networks."""
         sizes = [Form(trees=Size(rounds=rounds, leaves=leaves)) for rounds, leaves in self.trees]
-        sizes += [Form(rounds=rounds) for rounds in self.rounds]
         kept = sorted({max(networks // 2, 1), 1}, reverse=True)
         fewer = [Form(networks=some) for some in kept if some < networks]
         return [*sizes, *fewer, Form(narrow=True)]
@@ -159,8 +156,6 @@ def compress_fitted(
 def merged(one: Form, other: Form) -> Form:
     """Both changes; where they are of the same part, the second."""
     changed = {name: value for name in Form.__slots__ if (value := getattr(other, name))}
-    if other.trees or other.rounds:
-        changed |= {"trees": other.trees, "rounds": other.rounds}
     return replace(one, **changed)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from raysys.errors import ConfigError
-from raysys.interest.distill import Size, distilled, shortened
+from raysys.interest.distill import Size, distilled
 from raysys.interest.habits import Habits
 from raysys.interest.narrow import narrow_rows
 from raysys.interest.scorer import InterestScorer
@@ -16,24 +16,18 @@ class Form:
 
     trees: Size | None = None
     """Of the last step, distilled from the full one's."""
-    rounds: int | None = None
-    """Of the full one's trees, the first so many."""
     networks: int | None = None
     """How many of those averaged are kept, the best first."""
     narrow: bool = False
     """Whether item vectors are stored in eight bits, weights and what goes with what in 16."""
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "networks"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise ConfigError(f"{name} is {value}, must be at least 1, or None for all")
-        if self.trees is not None and self.rounds is not None:
-            raise ConfigError("trees are either distilled or the first ones of the full step; set one")
+        if self.networks is not None and self.networks < 1:
+            raise ConfigError(f"networks is {self.networks}, must be at least 1, or None for all")
 
     def __str__(self) -> str:
         said = [
             f"{self.trees.rounds} trees of {self.trees.leaves} leaves" if self.trees else "",
-            f"first {self.rounds} trees" if self.rounds else "",
             f"{self.networks} network{'s' * (self.networks > 1)}" if self.networks else "",
             "narrow numbers" if self.narrow else "",
         ]
@@ -67,6 +61,4 @@ class Form:
             DataError: there are no people, and the last step is to be smaller.
         """
         smaller = self.reduced(full)
-        if self.rounds is not None:
-            return shortened(smaller, people, self.rounds, seed)
         return smaller if self.trees is None else distilled(full, smaller, people, self.trees, seed)

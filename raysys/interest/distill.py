@@ -1,7 +1,7 @@
-"""A smaller last step that says what a larger one says: other trees, or the first of its own.
+"""A smaller last step that says what a larger one says (knowledge distillation: Hinton et al. 2015).
 
 Nobody's answers are looked at, so a smaller one can be made of any fitted model: a student learns the
-teacher's log odds of items drawn for some people (knowledge distillation: Hinton et al. 2015).
+teacher's log odds of items drawn for some people.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from raysys.errors import ConfigError, DataError
-from raysys.interest.combination import Average, Combination, Trees
+from raysys.interest.combination import Trees
 from raysys.interest.combine import TREES, onnx_of
 from raysys.interest.features import UserView, features
 from raysys.interest.habits import Habits
@@ -58,51 +58,6 @@ def distilled(
     if teacher.answers is not teacher.combinations:
         answers = tuple(_trees(seen, odds, size, seed) for odds in asked.T)
     return replace(student, combinations=combinations, answers=answers)
-
-
-def shortened(
-    scorer: InterestScorer, people: Iterable[tuple[Habits, int]], rounds: int, seed: int = 0
-) -> InterestScorer:
-    """The scorer with no more than the first `rounds` trees of each booster, laid on a line to what all said.
-
-    Args:
-        people: as of `distilled`.
-
-    Raises:
-        DataError: there are no people.
-    """
-    seen, _, _ = _imitated(scorer, scorer, people, np.random.default_rng([seed, 2]))
-    combinations = tuple(_cut(step, rounds, seen) for step in scorer.combinations)
-    answers = combinations
-    if scorer.answers is not scorer.combinations:
-        answers = tuple(_cut(step, rounds, seen) for step in scorer.answers)
-    return replace(scorer, combinations=combinations, answers=answers)
-
-
-def _cut(step: Combination, rounds: int, seen: Floats) -> Combination:
-    if isinstance(step, Average):
-        return Average(tuple(_cut(part, rounds, seen) for part in step.parts))
-    if not isinstance(step, Trees):
-        return step
-    model = first_trees(step.model, rounds)
-    raw = Trees(model, np.array([1.0, 0.0])).log_odds(seen)
-    return Trees(model, np.polyfit(raw, step.log_odds(seen), 1))
-
-
-def first_trees(model: bytes, rounds: int) -> bytes:
-    """The ONNX graph of boosted trees with the first `rounds` of them, as LightGBM's `num_iteration`."""
-    import onnx
-
-    graph = onnx.load_model_from_string(model)
-    (node,) = (node for node in graph.graph.node if node.op_type == "TreeEnsembleRegressor")
-    columns = {column.name: column for column in node.attribute}
-    for prefix in ("nodes", "target"):
-        kept = np.flatnonzero(np.array(columns[f"{prefix}_treeids"].ints) < rounds)
-        for name, column in columns.items():
-            if name.startswith(f"{prefix}_"):
-                value = onnx.helper.get_attribute_value(column)
-                column.CopyFrom(onnx.helper.make_attribute(name, [value[place] for place in kept]))
-    return bytes(graph.SerializeToString())
 
 
 def _imitated(

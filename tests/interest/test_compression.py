@@ -4,16 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import lightgbm
 import numpy as np
 import pytest
 
 from raysys.catalog import Catalog
 from raysys.errors import ConfigError, DataError
-from raysys.interest.combination import Trees
-from raysys.interest.combine import TREES, onnx_of
 from raysys.interest.compression import Form
-from raysys.interest.distill import Size, distilled, first_trees, shortened
+from raysys.interest.distill import Size, distilled
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.export import export_network
 from raysys.interest.fit import InterestConfig, fit_interest
@@ -32,7 +29,6 @@ SMALL = Size(rounds=40, leaves=8)
 FORMS = (
     Form(),
     Form(trees=SMALL),
-    Form(rounds=4),
     Form(networks=1),
     Form(narrow=True),
     Form(trees=SMALL, networks=1, narrow=True),
@@ -120,33 +116,6 @@ def test_a_smaller_step_says_nearly_what_the_full_one_says_to_people_it_has_not_
         assert told.mean() == pytest.approx(taught.mean(), abs=0.2)
 
 
-def test_the_first_trees_are_those_of_lightgbm_itself() -> None:
-    rng = np.random.default_rng(2)
-    seen = rng.normal(size=(3000, 4)).astype(np.float32)
-    odds = seen[:, 0] * seen[:, 1] + seen[:, 2]
-    booster = lightgbm.train(TREES | {"objective": "regression"}, lightgbm.Dataset(seen, odds), 25)
-    for rounds in (1, 7, 25):
-        short = Trees(first_trees(onnx_of(booster), rounds), np.array([1.0, 0.0]))
-        np.testing.assert_allclose(
-            short.log_odds(seen), booster.predict(seen, num_iteration=rounds), atol=1e-5
-        )
-    assert len(first_trees(onnx_of(booster), 7)) < 0.4 * len(onnx_of(booster))
-
-
-def test_the_first_trees_are_laid_on_a_line_to_what_all_of_them_said(
-    full: InterestScorer, people: Sequence[Person]
-) -> None:
-    student = distilled(full, full, people, SMALL)
-    short = shortened(student, people, 20)
-    told, taught = (
-        np.concatenate([one.log_odds(one.view_of(*person), np.arange(ITEMS), NOW) for person in people])
-        for one in (short, student)
-    )
-    assert np.corrcoef(told.ravel(), taught.ravel())[0, 1] > 0.9
-    assert told.mean() == pytest.approx(taught.mean(), abs=0.2)
-    assert short.network is student.network
-
-
 def test_answers_that_are_those_of_offers_are_imitated_and_kept_once(
     full: InterestScorer, people: Sequence[Person], tmp_path: Path
 ) -> None:
@@ -185,5 +154,3 @@ def test_forms_that_cannot_be_are_refused() -> None:
         Form(networks=0)
     with pytest.raises(ConfigError, match="0 trees of 31 leaves"):
         Size(rounds=0, leaves=31)
-    with pytest.raises(ConfigError, match="either distilled or the first ones"):
-        Form(trees=SMALL, rounds=5)

@@ -37,7 +37,7 @@ WINDOWS = (START_MS + 32 * DAY_MS, START_MS + 40 * DAY_MS, START_MS + DAYS * DAY
 SETTINGS = LoopSettings(
     horizon_days=8.0,
     day_starts_h=0,
-    compression=CompressSettings(budget_us=1e9, trees=((5, 4),), rounds=(), judges=20, people=20, timed=3),
+    compression=CompressSettings(budget_us=1e9, trees=((5, 4),), judges=20, people=20, timed=3),
     network=SearchSettings(
         trials=1,
         minutes=3.0,
