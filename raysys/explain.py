@@ -1,7 +1,7 @@
 """Why an item stands where it stands: terms that add up to its score, in a merchandiser's words."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def _interest(log_odds: float) -> str:
 
 WORDS: dict[str, _Words] = {
     "engine": lambda v: f"the host placed it at position {max(0, round(2 ** (1 / v) - 2)) + 1}",
-    "relevance": lambda v: f"fits the words of the query ({v:.2f} of 1)",
+    "relevance": lambda v: f"fits the query ({v:.2f} of 1)",
     "interest": _interest,
     "repeat": lambda v: f"due to be bought again ({v:.2f})",
     "price_fit": lambda v: f"its price is {math.exp(-v):.1f} times away from what this person usually takes",
@@ -38,7 +38,13 @@ WORDS: dict[str, _Words] = {
 }
 
 
-def reasons_of(raw: Floats, standard: Floats, weights: Floats, ruled: Sequence[Reason]) -> tuple[Reason, ...]:
+def reasons_of(
+    raw: Floats,
+    standard: Floats,
+    weights: Floats,
+    ruled: Sequence[Reason],
+    notes: Mapping[str, str] | None = None,
+) -> tuple[Reason, ...]:
     """The terms of one candidate's utility, the largest first; what rules did without a term comes last.
 
     Args:
@@ -46,20 +52,21 @@ def reasons_of(raw: Floats, standard: Floats, weights: Floats, ruled: Sequence[R
         standard: (S,) its signals as they were weighed.
         weights: (S,)
         ruled: what rules did to it, see `Ruling.reasons`.
+        notes: what an expert adds to the words of its signal.
     """
     parts = standard.astype(np.float64) * weights
     terms = [
-        Reason(name, float(part), _text(name, float(value), float(part)))
+        Reason(name, float(part), _text(name, float(value), float(part), (notes or {}).get(name, "")))
         for name, value, part in zip(SIGNALS, raw, parts, strict=True)
         if abs(part) > SMALLEST
     ]
     return tuple(sorted([*terms, *ruled], key=lambda reason: -abs(reason.value)))
 
 
-def _text(name: str, raw: float, value: float) -> str:
+def _text(name: str, raw: float, value: float, note: str) -> str:
     direction = "in its favor" if value > 0 else "against it"
     try:
-        return f"{WORDS[name](raw)}: {direction}"
+        return f"{WORDS[name](raw)}{note and f'; {note}'}: {direction}"
     except (OverflowError, ZeroDivisionError, ValueError):
         return f"{name}: {direction}"
 

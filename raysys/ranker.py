@@ -117,9 +117,11 @@ class Ranker:
         standard = on_record(standard)
         predicted = time.perf_counter()
         ordered = order(query, pool, standard, value, self.bundle.settings, self._seed, asker.experts.catalog)
+        shown = ordered.draw.order[query.offset :]
+        notes = self._judge.notes(query, pool, asker, vector, shown) if query.explain else {}
         ranking = Ranking(
             query_id=query.id,
-            items=page(query, pool, ordered, raw, standard, value.weights),
+            items=page(query, pool, ordered, raw, standard, value.weights, notes),
             profile=choice.profile,
             profile_prob=choice.prob,
             explored=value.temperature >= COLDEST,

@@ -113,6 +113,14 @@ class FakeRelevance(Folder):
         words = set(text.lower().split())
         return np.array([len(words & set(t.lower().split())) / len(words) for t in texts], np.float32)
 
+    def notes(self, text: str, vector: Floats | None, rows: Ints, catalog: Catalog) -> list[str]:
+        return ["as a fake sees it"] * len(rows)
+
+    def notes_of_texts(
+        self, text: str, vector: Floats | None, texts: Sequence[str], vectors: Floats | None
+    ) -> list[str]:
+        return ["as a fake sees it"] * len(texts)
+
 
 class FakeEncoder(Folder):
     """Counts what it was asked."""

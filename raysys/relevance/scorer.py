@@ -1,5 +1,6 @@
 """Does this item answer this query? Words, letters, sizes and meaning, as one number."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -21,6 +22,8 @@ from raysys.types import Floats, Ints
 QUESTIONS = 1_024
 """Queries that are kept as they were read."""
 TEXT = "text.json"
+ALIKE = 0.1
+"""So much more of a query must be there in similar spellings before an explanation speaks of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,16 @@ class RelevanceScorer:
             return np.zeros((0, len(NAMES)), np.float32)
         return self._features(text, vector, self._library.texts(texts), vectors)
 
+    def notes(self, text: str, vector: Floats | None, rows: Ints, catalog: Catalog) -> list[str]:
+        """What to say of each known item's relevance; see `scores`."""
+        return [in_words(row) for row in self.features(text, vector, rows, catalog).tolist()]
+
+    def notes_of_texts(
+        self, text: str, vector: Floats | None, texts: Sequence[str], vectors: Floats | None
+    ) -> list[str]:
+        """What to say of each text's relevance; see `of_texts`."""
+        return [in_words(row) for row in self.features_of_texts(text, vector, texts, vectors).tolist()]
+
     def _features(
         self, text: str, vector: Floats | None, documents: Documents, vectors: Floats | None
     ) -> Floats:
@@ -100,6 +113,23 @@ class RelevanceScorer:
             vocabulary=Vocabulary.load(folder),
             model=load_model(folder),
         )
+
+
+def in_words(row: Sequence[float]) -> str:
+    """Words, spelling, meaning, sizes and brand of one row of features, as a merchandiser reads them."""
+    seen = dict(zip(NAMES, row, strict=True))
+    told = [f"has {100 * seen['coverage']:.0f} % of its words by weight"]
+    if seen["letters"] > seen["coverage"] + ALIKE:
+        told.append(f"with similar spellings {100 * seen['letters']:.0f} %")
+    if math.isfinite(seen["meaning"]):
+        told.append(f"is {max(seen['meaning'], 0.0):.2f} like it in meaning")
+    if seen["query_sizes"]:
+        told.append(f"has {100 * seen['sizes_agree']:.0f} % of its sizes")
+    if seen["sizes_differ"]:
+        told.append(f"has other sizes for {100 * seen['sizes_differ']:.0f} %")
+    if seen["brand_named"]:
+        told.append("is of the brand it names")
+    return ", ".join(told)
 
 
 def cosines(vector: Floats | None, vectors: Floats | None, size: int) -> Floats:

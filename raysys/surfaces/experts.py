@@ -34,6 +34,10 @@ class Relevance(Protocol):
     def of_texts(
         self, text: str, vector: Floats | None, texts: Sequence[str], vectors: Floats | None
     ) -> Floats: ...
+    def notes(self, text: str, vector: Floats | None, rows: Ints, catalog: Catalog) -> list[str]: ...
+    def notes_of_texts(
+        self, text: str, vector: Floats | None, texts: Sequence[str], vectors: Floats | None
+    ) -> list[str]: ...
 
 
 class Chosen(Protocol):

@@ -18,7 +18,7 @@ from raysys.surfaces.pool import Pool, pool_of
 from raysys.surfaces.predict import plain_signals, predict, unknown
 from raysys.surfaces.settings import Settings
 from raysys.text.keywords import QueryClass
-from raysys.types import MICROS, Candidates, Floats, ItemId, Query
+from raysys.types import MICROS, Candidates, Floats, Ints, ItemId, Query
 
 AD_VALUE = SIGNALS.index("ad_value")
 
@@ -72,6 +72,24 @@ class Judge:
         if worth is not None:
             raw[:, AD_VALUE] = np.log1p(worth / MICROS)
         return raw, self._parts.signals.standardize(raw)
+
+    def notes(
+        self, query: Query, pool: Pool, asker: Asker, vector: Floats | None, places: Ints
+    ) -> dict[int, dict[str, str]]:
+        """What experts add to the words of their signals, for the candidates at `places`."""
+        relevance, rows = asker.experts.relevance, pool.rows[places]
+        if relevance is None or not query.text.strip() or {"relevance", "deadline"} & asker.missing:
+            return {}
+        vector = self._vector(query, vector, asker.missing)
+        known = places[rows >= 0]
+        told = relevance.notes(query.text, vector, pool.rows[known], asker.experts.catalog)
+        found = dict(zip(known.tolist(), told, strict=True))
+        meant = self._told(pool, asker.missing)
+        for place in set(unknown(pool)) & set(places.tolist()):
+            with_text = [pool.candidates.texts[place]]
+            meaning = meant[place][np.newaxis] if place in meant else None
+            found[place] = relevance.notes_of_texts(query.text, vector, with_text, meaning)[0]
+        return {place: {"relevance": note} for place, note in found.items()}
 
     def value(self, query: Query, asker: Asker) -> tuple[Chosen, Valuation]:
         """The profile for this context, and what it and the dial make of signals."""

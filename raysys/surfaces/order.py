@@ -1,5 +1,6 @@
 """Value and order: weights from policy and dial, rules, the draw, and the reasons for its outcome."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -129,14 +130,27 @@ def order(
 
 
 def page(
-    query: Query, pool: Pool, ordered: Ordered, raw: Floats, standard: Floats, weights: Floats
+    query: Query,
+    pool: Pool,
+    ordered: Ordered,
+    raw: Floats,
+    standard: Floats,
+    weights: Floats,
+    notes: Mapping[int, Mapping[str, str]] | None = None,
 ) -> tuple[RankedItem, ...]:
-    """The slice of a ranking that was asked for, with reasons if they were."""
+    """The slice of a ranking that was asked for, with reasons if they were.
+
+    Args:
+        notes: what experts add to the words of their signals, by candidate.
+    """
     draw, items = ordered.draw, []
     for position in range(query.offset, len(draw.order)):
         candidate = int(draw.order[position])
         ruled = ordered.ruling.reasons(candidate, draw.held.get(candidate, ())) if query.explain else []
-        reasons = reasons_of(raw[candidate], standard[candidate], weights, ruled) if query.explain else ()
+        note = (notes or {}).get(candidate)
+        reasons = (
+            reasons_of(raw[candidate], standard[candidate], weights, ruled, note) if query.explain else ()
+        )
         items.append(
             RankedItem(
                 item_id=pool.candidates.item_ids[candidate],
