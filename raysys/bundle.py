@@ -40,9 +40,9 @@ def _policy(folder: Path) -> Chooser:
 
 
 def _encoder(folder: Path) -> Encoder:
-    from raysys.text.encoder import TextEncoder
+    from raysys.text.static import load_encoder
 
-    return TextEncoder.load(folder)
+    return load_encoder(folder)
 
 
 def _classes(folder: Path) -> Classes:

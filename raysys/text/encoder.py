@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,9 +29,9 @@ class TextEncoder:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._files = (model, tokenizer)
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        self._tokenizer = Tokenizer.from_str(tokenizer.decode())
-        self._tokenizer.enable_truncation(MOST_TOKENS)
-        self._tokenizer.no_padding()
+        self.tokenizer = Tokenizer.from_str(tokenizer.decode())
+        self.tokenizer.enable_truncation(MOST_TOKENS)
+        self.tokenizer.no_padding()
         self._inputs = {given.name for given in self._session.get_inputs()}
         self._cache: OrderedDict[str, Floats] = OrderedDict()
         self._lock = threading.Lock()
@@ -73,17 +73,30 @@ class TextEncoder:
     def _run(self, text: str) -> Floats:
         if not text:
             return np.zeros(self.width, np.float32)
-        encoded = self._tokenizer.encode(text)
+        vector = self._of_ids(self.tokenizer.encode(text).ids)
+        return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), np.float32)
+
+    def _of_ids(self, ids: Sequence[int]) -> Floats:
+        tokens = np.array([ids], np.int64)
         given: dict[str, Any] = {
-            "input_ids": np.array([encoded.ids], np.int64),
-            "attention_mask": np.array([encoded.attention_mask], np.int64),
-            "token_type_ids": np.array([encoded.type_ids], np.int64),
+            "input_ids": tokens,
+            "attention_mask": np.ones_like(tokens),
+            "token_type_ids": np.zeros_like(tokens),
         }
         try:
-            vector = self._session.run(None, {name: given[name] for name in self._inputs})[0][0]
+            return np.asarray(self._session.run(None, {name: given[name] for name in self._inputs})[0][0])
         except Exception as error:  # ONNX Runtime has no public base class of its errors
             raise PartError("encoder", f"the text encoder failed: {error}") from error
-        return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), np.float32)
+
+    def of_pieces(self, ids: Iterable[int]) -> Floats:
+        """Vectors (n, D) of single pieces of the vocabulary, each as a text of its own."""
+        before, after = self.tokenizer.encode("").ids[:1], self.tokenizer.encode("").ids[1:]
+        return np.stack([self._of_ids([*before, piece, *after]) for piece in ids])
+
+    @property
+    def tokenizer_file(self) -> bytes:
+        """The tokenizer as it was read."""
+        return self._files[1]
 
     def save(self, folder: Path) -> None:
         """Write model and tokenizer into `folder`, which must not exist yet."""
