@@ -4,7 +4,7 @@ Sums over a query's words run in the order of the query, one after the other, so
 in any company.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 import numpy as np
 
@@ -23,7 +23,14 @@ NAMES = (
     "query_words", "query_sizes", "query_rarity", "title_words", "title_sizes",
 )  # fmt: skip
 """Columns, in order."""
-WORDS = tuple(name for name in NAMES if name != "meaning")
+PLACES = frozenset({"pairs", "order", "span", "last_from_end", "first_place"})
+LETTERS = frozenset({"letters", "letters_jaccard", "letters_worst"})
+SIZES = frozenset({"sizes_agree", "sizes_differ"})
+"""Columns that are made together, and left out together where nobody reads them."""
+FEW = PLACES | LETTERS | SIZES | {"meaning", "bm25f"}
+"""The columns that are made without the rest."""
+ALL = frozenset(NAMES)
+PLACE = {name: number for number, name in enumerate(NAMES)}
 
 K1 = 1.2
 B = 0.3
@@ -34,22 +41,28 @@ CLOSE = 0.01
 FAR = np.int64(1 << 20)
 
 
-def features(question: Question, documents: Documents, vocabulary: Vocabulary, meaning: Floats) -> Floats:
+def features(
+    question: Question,
+    documents: Documents,
+    vocabulary: Vocabulary,
+    meaning: Floats,
+    wanted: Set[str] = ALL,
+) -> Floats:
     """Features (C, len(NAMES)) float32 of documents for a query.
 
     Args:
         meaning: (C,) cosine of query and document, NaN where a vector is missing.
+        wanted: names of the columns that will be read; others may be left 0.
     """
-    columns = dict(_columns(question, documents, vocabulary))
-    columns["meaning"] = meaning
     found = np.zeros((len(documents.words.start), len(NAMES)), np.float32)
-    for number, name in enumerate(NAMES):
-        found[:, number] = columns[name]
+    found[:, PLACE["meaning"]] = meaning
+    for name, column in _columns(question, documents, vocabulary, wanted):
+        found[:, PLACE[name]] = column
     return found
 
 
 def _columns(
-    question: Question, documents: Documents, vocabulary: Vocabulary
+    question: Question, documents: Documents, vocabulary: Vocabulary, wanted: Set[str]
 ) -> Iterator[tuple[str, Floats | float]]:
     start = documents.words.start
     words = np.asarray(documents.words.values, np.uint32)
@@ -61,10 +74,16 @@ def _columns(
         for f in range(len(FIELDS))
     ]  # (Q, C) each
     present = np.logical_or.reduceat(hits, start, axis=1)
-    yield from _lexical(question, counts, lengths, present, vocabulary)
-    yield from _places(question, hits & (field == 0), start, lengths[0], words)
-    yield from _letters(question, documents.trigrams, present)
-    yield from _sizes(question, documents.quantities)
+    yield "bm25f", _bm25f(question, counts, lengths, present, vocabulary)
+    if wanted & LETTERS:
+        yield from _letters(question, documents.trigrams, present)
+    if wanted & SIZES:
+        yield from _sizes(question, documents.quantities)
+    if wanted & PLACES:
+        yield from _places(question, hits & (field == 0), start, lengths[0], words)
+    if wanted <= FEW:
+        return
+    yield from _coverage(question, counts, present)
     brand = counts[FIELDS.index("brand")]
     named = np.zeros(len(start)) if brand is None else (brand > 0).sum(axis=0)
     yield "brand_named", (named >= lengths[FIELDS.index("brand")]) & (named > 0)
@@ -83,19 +102,23 @@ def _weighed(question: Question, values: Floats | Bools) -> Floats:
     return np.asarray(total / max(float(question.rarity.sum()), 1e-9))
 
 
-def _lexical(
+def _bm25f(
     question: Question,
     counts: list[Ints | None],
     lengths: list[Ints],
     present: Bools,
     vocabulary: Vocabulary,
-) -> Iterator[tuple[str, Floats]]:
-    """BM25F as a share of what it can be at most, and which words are there at all."""
+) -> Floats:
+    """BM25F (C,) as a share of what it can be at most."""
     often = np.zeros(present.shape)
     for weight, count, length, mean in zip(WEIGHTS, counts, lengths, vocabulary.lengths, strict=True):
         if count is not None:
             often += weight * count / (1.0 - B + B * length / mean)
-    yield "bm25f", _weighed(question, often / (K1 + often))
+    return _weighed(question, often / (K1 + often))
+
+
+def _coverage(question: Question, counts: list[Ints | None], present: Bools) -> Iterator[tuple[str, Floats]]:
+    """Which words are there at all, and in which field."""
     yield "coverage", _weighed(question, present)
     yield "share", present.sum(axis=0) / max(len(present), 1)
     absent = question.rarity[:, np.newaxis] * ~present

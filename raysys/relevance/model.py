@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from raysys.errors import BundleError, ConfigError, PartError
-from raysys.relevance.features import NAMES
+from raysys.relevance.features import ALL, NAMES
 from raysys.types import Floats
 
 MEANING = NAMES.index("meaning")
@@ -21,6 +21,8 @@ MODEL = "model.json"
 class Model(Protocol):
     """Relevance (C,) in [0, 1] from features (C, len(NAMES)), each row by itself; meaning may be NaN."""
 
+    @property
+    def reads(self) -> frozenset[str]: ...
     def relevance(self, features: Floats) -> Floats: ...
     def save(self, folder: Path) -> None: ...
 
@@ -36,6 +38,11 @@ class Mix:
             raise ConfigError(f"relevance has no feature {unknown[0]!r}; it has {', '.join(NAMES)}")
         if min(self.weights.values(), default=0.0) < 0.0 or not set(self.weights) - {"meaning"}:
             raise ConfigError("a mix needs weights of at least 0, one of them for words")
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Names of the features that count."""
+        return frozenset(self.weights)
 
     def relevance(self, features: Floats) -> Floats:
         """Sums run feature by feature, so that a row rounds alike in any company."""
@@ -101,6 +108,11 @@ class Learned:
 
     whole: Trees
     words: Trees
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Names of the features that count."""
+        return ALL
 
     def relevance(self, features: Floats) -> Floats:
         """Raises what its trees raise."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from raysys.catalog import Catalog
 from raysys.relevance.documents import Documents, Library
-from raysys.relevance.features import NAMES, features
+from raysys.relevance.features import ALL, NAMES, features
 from raysys.relevance.model import Mix, Model, load_model
 from raysys.relevance.question import Question
 from raysys.relevance.vocabulary import Vocabulary
@@ -60,28 +60,40 @@ class RelevanceScorer:
             vector: (D,) unit vector of the query, None if it could not be had.
             rows: (C,) rows of `catalog`, none of them -1.
         """
-        return self.model.relevance(self.features(text, vector, rows, catalog))
+        return self.model.relevance(self.features(text, vector, rows, catalog, self.model.reads))
 
     def of_texts(
         self, text: str, vector: Floats | None, texts: Sequence[str], vectors: Floats | None
     ) -> Floats:
         """Relevance (C,) in [0, 1] of texts, with their unit vectors (C, D), zero where one is not known."""
-        return self.model.relevance(self.features_of_texts(text, vector, texts, vectors))
+        return self.model.relevance(self.features_of_texts(text, vector, texts, vectors, self.model.reads))
 
-    def features(self, text: str, vector: Floats | None, rows: Ints, catalog: Catalog) -> Floats:
+    def features(
+        self,
+        text: str,
+        vector: Floats | None,
+        rows: Ints,
+        catalog: Catalog,
+        wanted: frozenset[str] = ALL,
+    ) -> Floats:
         """Features (C, len(NAMES)) of known items; see `scores`."""
         if not len(rows):
             return np.zeros((0, len(NAMES)), np.float32)
         vectors = None if vector is None else np.asarray(catalog.text_vectors[rows])
-        return self._features(text, vector, self._library.items(catalog, rows), vectors)
+        return self._features(text, vector, self._library.items(catalog, rows), vectors, wanted)
 
     def features_of_texts(
-        self, text: str, vector: Floats | None, texts: Sequence[str], vectors: Floats | None
+        self,
+        text: str,
+        vector: Floats | None,
+        texts: Sequence[str],
+        vectors: Floats | None,
+        wanted: frozenset[str] = ALL,
     ) -> Floats:
         """Features (C, len(NAMES)) of texts; see `of_texts`."""
         if not len(texts):
             return np.zeros((0, len(NAMES)), np.float32)
-        return self._features(text, vector, self._library.texts(texts), vectors)
+        return self._features(text, vector, self._library.texts(texts), vectors, wanted)
 
     def notes(self, text: str, vector: Floats | None, rows: Ints, catalog: Catalog) -> list[str]:
         """What to say of each known item's relevance; see `scores`."""
@@ -94,10 +106,15 @@ class RelevanceScorer:
         return [in_words(row) for row in self.features_of_texts(text, vector, texts, vectors).tolist()]
 
     def _features(
-        self, text: str, vector: Floats | None, documents: Documents, vectors: Floats | None
+        self,
+        text: str,
+        vector: Floats | None,
+        documents: Documents,
+        vectors: Floats | None,
+        wanted: frozenset[str],
     ) -> Floats:
         meaning = cosines(vector, vectors, len(documents.words.start))
-        return features(self._questions(text), documents, self.vocabulary, meaning)
+        return features(self._questions(text), documents, self.vocabulary, meaning, wanted)
 
     def save(self, folder: Path) -> None:
         """Write into `folder`, which must not exist yet."""

@@ -68,6 +68,15 @@ def test_features_worked_out_by_hand(name: str, query: str, text: str, expected:
     assert feature(name, query, text) == [expected]
 
 
+@pytest.mark.parametrize("few", [{"letters"}, {"bm25f", "sizes_agree"}, {"pairs", "meaning"}, {"in_brand"}])
+def test_columns_that_nobody_reads_change_nothing_of_the_others(few: set[str]) -> None:
+    scorer = RelevanceScorer.learn(TITLES)
+    whole = scorer.features_of_texts("milk 1/2 gal", None, TITLES, None)
+    part = scorer.features_of_texts("milk 1/2 gal", None, TITLES, None, frozenset(few))
+    columns = [NAMES.index(name) for name in sorted(few)]
+    np.testing.assert_array_equal(part[:, columns], whole[:, columns])
+
+
 def test_a_phrase_does_not_run_from_one_document_into_the_next() -> None:
     assert feature("pairs", "steel pipe", "best steel", "pipe", "steel pipe") == [0.0, 0.0, 1.0]
 
