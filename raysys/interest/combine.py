@@ -128,7 +128,7 @@ def _winner(
         found["logistic"] = _logistic(fit, done, strength)
     used = dict(found)
     if done.sum() >= TREES_NEED and able:
-        found["trees"], used["trees"] = _trees(fit, check, number, seed)
+        found["trees"], used["trees"] = _trees(fit, check, number, seed, aim)
         if aim == "ndcg":
             found["both"], used["both"] = (
                 Average((models["listwise"], models["trees"])) for models in (found, used)
@@ -249,8 +249,11 @@ def line_through(raw: Floats, done: Bools, weight: Floats) -> tuple[float, float
     return slope, offset - slope * center
 
 
-def _trees(fit: Examples, check: Examples, number: int, seed: int) -> tuple[Trees, Trees]:
+def _trees(fit: Examples, check: Examples, number: int, seed: int, aim: Aim) -> tuple[Trees, Trees]:
     """Boosted until the people held out gain no more, then laid on a line through their outcomes.
+
+    An order is learned from what was drawn as it was drawn: that every item weighs what it stands
+    for is what the line is for.
 
     Returns:
         What has not seen the people held out, to be compared; and what learned from them too, in
@@ -258,14 +261,17 @@ def _trees(fit: Examples, check: Examples, number: int, seed: int) -> tuple[Tree
     """
     import lightgbm
 
+    def heard(examples: Examples) -> Floats:
+        return np.minimum(examples.weight, 1.0) if aim == "ndcg" else examples.weight
+
     def data(examples: Examples) -> Any:
         done = examples.done[:, number].astype(int)
-        return lightgbm.Dataset(examples.seen, done, weight=examples.weight, free_raw_data=False)
+        return lightgbm.Dataset(examples.seen, done, weight=heard(examples), free_raw_data=False)
 
     settings = TREES | {"seed": seed}
     stop = lightgbm.early_stopping(PATIENCE, verbose=False)
     first = data(fit)
-    second = first.create_valid(check.seen, check.done[:, number].astype(int), weight=check.weight)
+    second = first.create_valid(check.seen, check.done[:, number].astype(int), weight=heard(check))
     booster = lightgbm.train(settings, first, ROUNDS, valid_sets=[second], callbacks=[stop])
     rounds = booster.best_iteration or ROUNDS
     raw = np.asarray(booster.predict(check.seen, raw_score=True, num_iteration=rounds))
