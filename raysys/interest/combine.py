@@ -128,7 +128,7 @@ def _winner(
         found["logistic"] = _logistic(fit, done, strength)
     used = dict(found)
     if done.sum() >= TREES_NEED and able:
-        found["trees"], used["trees"] = _trees(fit, check, number, seed, aim)
+        found["trees"], used["trees"] = _trees(fit, check, number, seed)
         if aim == "ndcg":
             found["both"], used["both"] = (
                 Average((models["listwise"], models["trees"])) for models in (found, used)
@@ -249,11 +249,11 @@ def line_through(raw: Floats, done: Bools, weight: Floats) -> tuple[float, float
     return slope, offset - slope * center
 
 
-def _trees(fit: Examples, check: Examples, number: int, seed: int, aim: Aim) -> tuple[Trees, Trees]:
+def _trees(fit: Examples, check: Examples, number: int, seed: int) -> tuple[Trees, Trees]:
     """Boosted until the people held out gain no more, then laid on a line through their outcomes.
 
-    An order is learned from what was drawn as it was drawn: that every item weighs what it stands
-    for is what the line is for.
+    They learn from what was drawn as it was drawn, which orders better: that a pair weighs what it
+    stands for shifts the log odds, and the line finds that.
 
     Returns:
         What has not seen the people held out, to be compared; and what learned from them too, in
@@ -262,7 +262,7 @@ def _trees(fit: Examples, check: Examples, number: int, seed: int, aim: Aim) -> 
     import lightgbm
 
     def heard(examples: Examples) -> Floats:
-        return np.minimum(examples.weight, 1.0) if aim == "ndcg" else examples.weight
+        return np.minimum(examples.weight, 1.0)
 
     def data(examples: Examples) -> Any:
         done = examples.done[:, number].astype(int)
