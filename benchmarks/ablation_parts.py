@@ -107,7 +107,7 @@ def lesson_of(pages: Pages, variant: Variant, seed: int) -> Examples:
     return Examples(
         seen=pages.seen[kept][:, variant.used()],
         done=pages.done[kept][:, None],
-        weight=np.where(unseen, UNSEEN, 1.0)[kept],
+        weight=np.where(unseen, UNSEEN, stands)[kept],
         stands=stands[kept],
         person=pages.person[kept],
         page=pages.page[kept],
