@@ -22,7 +22,7 @@ MOST_WORDS = 128
 HASH_BITS = 29
 HASH = np.uint32((1 << HASH_BITS) - 1)
 """What is left of a word without its field: two given words meet in one hash once in 500 million times."""
-LETTERS = 1 << 14
+LETTER_HASHES = 1 << 14
 """Different hashes of three letters; a document of sixty meets a wrong one four times in a thousand."""
 CACHED = 20_000
 """Texts of no item that are kept as they were read: about 1 KiB each."""
@@ -34,7 +34,7 @@ class Document(NamedTuple):
     words: npt.NDArray[np.uint32]
     """Field and hash of each word in order, 0 between fields."""
     trigrams: npt.NDArray[np.uint16]
-    """Hashes of three letters in a row within words of the title, each once; the filler is LETTERS."""
+    """Hashes of three letters in a row within words of the title, each once; the filler is LETTER_HASHES."""
     quantities: npt.NDArray[np.float32]
     """(n, 3) as `Quantity`; the filler's dimension is -1."""
 
@@ -53,10 +53,10 @@ def token_hash(token: str) -> int:
 
 
 def trigrams_of(token: str) -> list[int]:
-    """Hashes below LETTERS of three letters in a row, from before the first to behind the last."""
+    """Hashes below LETTER_HASHES of three letters in a row, from before the first to behind the last."""
     edged = f"#{token}#"
     return [
-        zlib.crc32(edged[place : place + 3].encode(errors="surrogatepass")) & LETTERS - 1
+        zlib.crc32(edged[place : place + 3].encode(errors="surrogatepass")) & LETTER_HASHES - 1
         for place in range(max(len(edged) - 2, 1))
     ]
 
@@ -84,7 +84,7 @@ def read_fields(analyzer: Analyzer, fields: Sequence[str]) -> Document:
         sizes += read.quantities[:MOST_WORDS]
     return Document(
         np.array(words or [0], np.uint32),
-        np.array([*sorted(trigrams), LETTERS], np.uint16),
+        np.array([*sorted(trigrams), LETTER_HASHES], np.uint16),
         np.array([*sizes, (0.0, -1, 0.0)], np.float32),
     )
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Set
 
 import numpy as np
 
-from raysys.relevance.documents import FIELDS, HASH, HASH_BITS, Documents
-from raysys.relevance.question import WORD_BITS, Question
+from raysys.relevance.documents import FIELDS, HASH, HASH_BITS, LETTER_HASHES, Documents
+from raysys.relevance.question import Question
 from raysys.relevance.ragged import Ragged
 from raysys.relevance.vocabulary import Vocabulary
 from raysys.text.quantities import BARE
@@ -38,6 +38,7 @@ WEIGHTS = (1.0, 0.6, 0.8, 0.5, 0.2)
 """BM25F (Robertson, Zaragoza and Taylor 2004): saturation, length normalization, weight of each field."""
 CLOSE = 0.01
 """Two sizes are one if they differ by less than this share."""
+WORD_BITS = 64
 FAR = np.int64(1 << 20)
 
 
@@ -154,15 +155,14 @@ def _places(
 
 def _letters(question: Question, trigrams: Ragged, present: Bools) -> Iterator[tuple[str, Floats]]:
     """Share of each word's letters in threes that the title has: small mistakes cost little."""
-    seen = [
-        np.bitwise_or.reduceat(table[trigrams.values], trigrams.start).view(np.uint8).reshape(-1, 8)
-        for table in question.tables
-    ]
-    bits = (
-        np.concatenate([np.unpackbits(part, axis=1, bitorder="little") for part in seen], axis=1)
-        if seen
-        else np.zeros((len(trigrams.start), WORD_BITS), np.uint8)
-    )
+    bits = np.zeros((len(trigrams.start), len(question.trigrams)), np.uint8)
+    for begun in range(0, len(question.trigrams), WORD_BITS):  # each of 64 trigrams is a bit of one number
+        asked = question.trigrams[begun : begun + WORD_BITS]
+        bit_of = np.zeros(LETTER_HASHES + 1, np.uint64)
+        bit_of[asked] = np.uint64(1) << np.arange(len(asked), dtype=np.uint64)
+        seen = np.bitwise_or.reduceat(bit_of[trigrams.values], trigrams.start)
+        found = np.unpackbits(seen.view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
+        bits[:, begun : begun + WORD_BITS] = found[:, : len(asked)]
     alike = np.zeros(present.shape)
     for row, places in enumerate(question.letters):
         alike[row] = bits[:, places].sum(axis=1) / len(places)
@@ -170,8 +170,7 @@ def _letters(question: Question, trigrams: Ragged, present: Bools) -> Iterator[t
     yield "letters", _weighed(question, alike)
     yield "letters_worst", alike.min(axis=0, initial=1.0)
     common = bits.sum(axis=1).astype(np.float64)
-    asked = len({place for places in question.letters for place in places})
-    yield "letters_jaccard", common / np.maximum(asked + trigrams.sizes - 1 - common, 1.0)
+    yield "letters_jaccard", common / np.maximum(len(question.trigrams) + trigrams.sizes - 1 - common, 1.0)
 
 
 def _sizes(question: Question, quantities: Ragged) -> Iterator[tuple[str, Floats]]:

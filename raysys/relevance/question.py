@@ -4,15 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raysys.relevance.documents import LETTERS, token_hash, trigrams_of
+from raysys.relevance.documents import token_hash, trigrams_of
 from raysys.relevance.vocabulary import Vocabulary
 from raysys.text.analysis import Analyzer
 from raysys.text.quantities import Quantity
 from raysys.types import Floats, Ints
 
-MOST_WORDS = 24
-"""Of a query; what comes behind is not read."""
-WORD_BITS = 64
+MOST_WORDS, MOST_LETTERS = 24, 32
+"""Words and sizes of a query, and trigrams of a word: what comes behind is not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +25,9 @@ class Question:
     """(Q,)"""
     sizes: tuple[Quantity, ...]
     letters: tuple[tuple[int, ...], ...]
-    """For each word, the places of its trigrams in `tables`."""
-    tables: tuple[Ints, ...]
-    """(LETTERS + 1,) uint64 each: which bit stands for a trigram's hash."""
+    """For each word, the places of its trigrams in `trigrams`."""
+    trigrams: Ints
+    """(G,) hashes of all trigrams, each once."""
 
     @classmethod
     def of(cls, text: str, analyzer: Analyzer, vocabulary: Vocabulary) -> "Question":
@@ -36,13 +35,14 @@ class Question:
         read = analyzer.read(text)
         tokens = tuple(dict.fromkeys(read.tokens))[:MOST_WORDS]
         hashes = np.array([token_hash(token) for token in tokens], np.uint32)
-        bit_of: dict[int, int] = {}
+        place_of: dict[int, int] = {}
         letters = tuple(
-            tuple(bit_of.setdefault(gram, len(bit_of)) for gram in dict.fromkeys(trigrams_of(token)))
+            tuple(
+                place_of.setdefault(gram, len(place_of))
+                for gram in dict.fromkeys(trigrams_of(token)[:MOST_LETTERS])
+            )
             for token in tokens
         )
-        tables = tuple(np.zeros(LETTERS + 1, np.uint64) for _ in range(-(-len(bit_of) // WORD_BITS)))
-        for gram, bit in bit_of.items():
-            tables[bit // WORD_BITS][gram] = np.uint64(1) << np.uint64(bit % WORD_BITS)
+        trigrams = np.array(list(place_of), np.int64)
         rarity = vocabulary.rarities(hashes.astype(np.int64))
-        return cls(tokens, hashes, rarity, read.quantities, letters, tables)
+        return cls(tokens, hashes, rarity, read.quantities[:MOST_WORDS], letters, trigrams)

@@ -116,7 +116,10 @@ TEXTS = st.lists(st.sampled_from([*TITLES, "", "!", "milk " * 300, "牛奶 500�
 
 
 @given(
-    TEXTS, st.randoms(), st.integers(1, 9), st.sampled_from(["whole milk", "3/4 pipe", "milc", "?", "牛奶"])
+    TEXTS,
+    st.randoms(),
+    st.integers(1, 9),
+    st.sampled_from(["whole milk", "3/4 pipe", "milc", "?", "牛奶", "x" * 5_000]),
 )
 @settings(deadline=None, max_examples=40)
 def test_a_score_is_the_same_alone_in_parts_and_in_any_order(
