@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.augmentation import Change, changing, cropped, dropped, reordered, substitute
@@ -18,7 +17,6 @@ from raysys.catalog import Catalog
 from raysys.evaluation.metrics import ndcg
 from raysys.interest.defaults import PASSES
 from raysys.interest.interactions import Interactions
-from raysys.interest.loss import softmax_loss
 from raysys.interest.network import InterestNetwork, NetworkConfig
 from raysys.interest.partners import Following, co_visits
 from raysys.interest.questions import Questions
@@ -139,33 +137,6 @@ def uncorrected(training: Training, task: Task) -> None:
     training.stepper.choice = lambda target, rng: (choice(target, rng)[0], None)  # type: ignore[method-assign]
 
 
-def adjusted(share: float) -> Callable[[Training, Task], None]:
-    """What is learned is told beyond an item's popularity (logit adjustment: Menon et al. 2021)."""
-
-    def prepare(training: Training, task: Task) -> None:
-        seen = torch.from_numpy(np.log1p(training.log.seen)).float() * share
-        stepper, choice, chosen = training.stepper, training.stepper.choice, [seen]
-
-        def remembered(target: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor | None]:
-            found = choice(target, rng)
-            chosen[0] = seen[found[0]]
-            return found
-
-        def ask(
-            found: Tensor, items: Tensor, ask: Any, target: Tensor, log_prob: Tensor | None, step: int
-        ) -> Tensor:
-            users = training.model.project(found, step)
-            users = torch.cat([users, torch.ones(len(users), 1)], 1)
-            items = torch.cat([items, chosen[0][:, None]], 1)
-            at, weight = torch.from_numpy(ask.at), torch.from_numpy(ask.weight)
-            smoothing = training.config.label_smoothing
-            return softmax_loss(users, items, at, target, weight, smoothing=smoothing, log_prob=log_prob)
-
-        stepper.choice, stepper._ask = remembered, ask  # type: ignore[method-assign]
-
-    return prepare
-
-
 SAMPLED, WHOLE = {"full_softmax": 1}, {"full_softmax": 1_000_000}
 VARIANTS: Mapping[str, Variant] = {
     "full": Variant(),
@@ -180,7 +151,7 @@ VARIANTS: Mapping[str, Variant] = {
     "softmax over all": Variant(fields=WHOLE),
     "softmax over a sample": Variant(fields=SAMPLED),
     "sample without log-Q": Variant(fields=SAMPLED, prepare=uncorrected),
-    "debiased in training, .5": Variant(prepare=adjusted(0.5)),
+    "debiased in training, .5": Variant(fields={"debias": 0.5}),
     "debiased when asked, .25": Variant(lift=0.25),
     "crop": Variant(change=cropped),
     "mask": Variant(change=dropped),

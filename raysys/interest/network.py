@@ -54,6 +54,9 @@ class NetworkConfig:
     """Up to how many items ahead is predicted, each with a projection of its own."""
     answers: int = 1
     """The item so far ahead is what the fitted network is asked for: 2 where the log lags by one."""
+    debias: float = 0.0
+    """Share of the log of an item's count that its score is given in training alone, so that what is
+    learned, and served, is what speaks for it beyond being popular (Menon et al. 2021)."""
     loss: Literal["softmax", "gbce"] = "softmax"
     full_softmax: int = 5_000
     """Up to so many items the softmax is over all of them, above it over a sample."""
@@ -71,8 +74,9 @@ class NetworkConfig:
         for name in ("dropout", "label_smoothing", "warmup"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, must be in [0, 1)")
-        if not 0.0 <= self.day_share <= 1.0:
-            raise ConfigError(f"day_share is {self.day_share}, must be in [0, 1]")
+        for name in ("day_share", "debias"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, must be in [0, 1]")
         if self.width % self.heads:
             raise ConfigError(f"width is {self.width}, must be a multiple of heads ({self.heads})")
         if self.history_length > HISTORY:

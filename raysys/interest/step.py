@@ -50,6 +50,7 @@ class Stepper:
             table if lazy else None,
         )
         self._share = torch.from_numpy(wanted / wanted.sum())
+        self._known_for = torch.from_numpy(config.debias * np.log1p(seen)).float().to(device)
         self._half = _bfloat16(device)
         self._exchange = exchange
         self._items = TableGradient(table, exchange, lazy=lazy)
@@ -95,6 +96,8 @@ class Stepper:
         table = self.model.scaled(self._items.read(rows))  # (n, D)
         items = table if rows is choice else table[torch.searchsorted(rows, choice)]
         vectors = F.embedding(torch.searchsorted(rows, row), table)
+        if self.config.debias:
+            items = torch.cat([items, self._known_for[choice][:, None]], 1)
         found = self.model.user(vectors, self._put(batch.kind), self._put(batch.gap), self._put(batch.place))
         losses = [
             self._ask(found, items, ask, torch.searchsorted(choice, self._put(ask.target)), log_prob, step)
@@ -121,6 +124,8 @@ class Stepper:
         self, found: Tensor, items: Tensor, ask: Ask, target: Tensor, log_prob: Tensor | None, step: int
     ) -> Tensor:
         users = self.model.project(found, step)
+        if self.config.debias:
+            users = torch.cat([users, torch.ones_like(users[:, :1])], 1)
         at, weight = self._put(ask.at), self._put(ask.weight)
         if self.config.loss == "gbce":
             share = max((len(items) - 1) / max(len(self._trained) - 1, 1), 1e-9)

@@ -350,6 +350,25 @@ def test_every_way_to_fit_learns_what_comes_next(changes: dict[str, Any]) -> Non
     assert Questions.of(before, after, config).gains(training.model, 1).mean() > 0.9
 
 
+@pytest.mark.parametrize("sampled", [False, True])
+def test_debiased_scores_say_less_of_what_is_merely_popular(sampled: bool) -> None:
+    rng = np.random.default_rng(3)
+    row = rng.choice(10, (120, 8), p=[0.55, *[0.05] * 9])  # by chance alone, whatever came before
+    events = log([(user, int(row[user, step]), float(step)) for user in range(120) for step in range(8)])
+    users = np.arange(120)
+    lead = {}
+    for debias in (0.0, 1.0):
+        config = dataclasses.replace(SMALL, debias=debias, epochs=8, full_softmax=1 if sampled else 5000)
+        training = fit_network(events, shop(10), config)
+        list(training)
+        model = training.model
+        vectors = user_vectors(model, events, users, np.full(120, 8 * DAY_MS))
+        scores = vectors @ model.item_vectors().detach().numpy().T
+        lead[debias] = float((scores[:, 0] - scores[:, 1:].mean(1)).mean())
+    assert lead[0.0] == pytest.approx(np.log(11), abs=0.7)
+    assert abs(lead[1.0]) < 0.7
+
+
 def test_a_network_may_look_two_items_ahead() -> None:
     deeds = [(user, (user + day) % 12, float(day)) for user in range(24) for day in range(14)]
     config = dataclasses.replace(SMALL, epochs=15, ahead=2)
