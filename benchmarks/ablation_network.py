@@ -81,7 +81,9 @@ def run(task: Task, variant: Variant) -> tuple[dict[str, Any], Floats]:
     variant.prepare(training, task)
     training.model.learn_content = lambda: None  # type: ignore[method-assign]  # no strangers are asked about
     events = sum(report.events for report in tqdm(training, total=config.epochs, unit="pass"))
-    gains, top = asked(task.questions, training.model, variant.lift * np.log1p(training.log.seen))
+    lift = variant.lift * np.log1p(training.log.seen)
+    lift[training.log.seen == 0] = np.inf  # what no network has met is not asked for here
+    gains, top = asked(task.questions, training.model, lift)
     row = {
         "ndcg@10": float(gains.mean()),
         "fit_cpu_seconds": training.spent,
