@@ -81,7 +81,7 @@ def test_a_purchase_lifts_its_category_in_the_very_next_answer(path: Path) -> No
 
     before = lead()
     store.append([Interaction(kind="purchase", item_id=bought, user_id="user00001", time_ms=NOW - 1)], NOW)
-    assert lead() > before + 0.5
+    assert lead() > before + 0.3
 
 
 def test_no_user_id_is_in_the_bundle(path: Path) -> None:
