@@ -19,7 +19,7 @@ from raysys.catalog import Catalog
 from raysys.config import read_settings, read_toml
 from raysys.events import KINDS, Kind
 from raysys.interest.asked import Asked, Split, earlier, last_one, places_from_end
-from raysys.interest.defaults import is_long, network_config
+from raysys.interest.defaults import is_long, mean_history, network_config
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.fit import Fitted, InterestConfig, Lesson, counted, fit_lessons, relearned
 from raysys.interest.interactions import Interactions
@@ -124,8 +124,8 @@ class Study:
     def asked(self) -> list[Asked]:
         """What the combination learns from: several answers of each where histories are long."""
         asked = self.inner() if self.strict else self.split.valid
-        history = len(asked.before) / max(len(np.unique(asked.before.user)), 1)
-        lessons = min(-(-ANSWERS // len(asked)), int(history / SPARE)) if self.next_one else 1
+        spared = int(mean_history(asked.before) / SPARE)
+        lessons = min(-(-ANSWERS // len(asked)), spared) if self.next_one else 1
         return earlier(asked, max(lessons, 1), spare=SPARE, unseen=self.unseen)
 
     def inner(self) -> Asked:

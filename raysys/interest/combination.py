@@ -64,11 +64,6 @@ class Trees:
         slope, offset = self.line.tolist()
         return np.asarray(np.asarray(found, np.float64).reshape(-1) * slope + offset)
 
-    @property
-    def model(self) -> bytes:
-        """The graph."""
-        return self._model
-
     def save(self, folder: Path, name: str) -> None:
         (folder / f"{name}.trees.onnx").write_bytes(self._model)
         np.save(folder / f"{name}.line.npy", self.line, allow_pickle=False)

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from raysys.boosting import onnx_of
 from raysys.evaluation.metrics import log_loss
 from raysys.interest.combination import Average, Combination, Logistic, Trees
 from raysys.types import Bools, Floats, Ints
@@ -278,19 +279,3 @@ def _trees(fit: Examples, check: Examples, number: int, seed: int) -> tuple[Tree
     line = np.array(line_through(raw, check.done[:, number], check.weight))
     whole = lightgbm.train(settings, data(Examples.joined([fit, check])), rounds)
     return Trees(onnx_of(booster), line), Trees(onnx_of(whole), line)
-
-
-def onnx_of(booster: Any) -> bytes:
-    """A LightGBM model's raw sum as an ONNX graph over float32 features."""
-    import lightgbm
-    from onnxmltools import convert_lightgbm
-    from onnxmltools.convert.common.data_types import FloatTensorType
-
-    text = booster.model_to_string(num_iteration=booster.best_iteration or None)
-    # told to be a regression, the converter adds neither a sigmoid nor labels
-    text = text.replace("objective=binary sigmoid:1", "objective=regression")
-    text = text.replace("[objective: binary]", "[objective: regression]")
-    model = lightgbm.Booster(model_str=text)
-    wide = FloatTensorType([None, model.num_feature()])
-    graph = convert_lightgbm(model, initial_types=[("features", wide)], target_opset=15)
-    return bytes(graph.SerializeToString())

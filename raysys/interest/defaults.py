@@ -17,9 +17,14 @@ DEEP = 4.0
 """Passes from which on a network may be wide."""
 
 
+def mean_history(events: Interactions) -> float:
+    """Events of the mean user."""
+    return len(events) / max(len(np.unique(events.user)), 1)
+
+
 def is_long(events: Interactions) -> bool:
     """Whether a log counts as one of long histories."""
-    return len(events) / max(len(np.unique(events.user)), 1) >= LONG
+    return mean_history(events) >= LONG
 
 
 def enough_seconds(events: Interactions) -> float:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from raysys.boosting import onnx_of
 from raysys.errors import ConfigError, DataError
 from raysys.interest.combination import Trees
-from raysys.interest.combine import TREES, onnx_of
+from raysys.interest.combine import TREES
 from raysys.interest.features import UserView, features
 from raysys.interest.habits import Habits
 from raysys.interest.recall import recall

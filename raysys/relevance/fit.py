@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from raysys.boosting import onnx_of
 from raysys.errors import ConfigError, DataError
 from raysys.relevance.features import NAMES
 from raysys.relevance.model import Learned, Model, Trees, without_meaning
@@ -189,20 +190,6 @@ def _grown(data: _Data, objective: Objective, config: RelevanceConfig) -> Any:
         settings |= {"label_gain": list(range(GRADES + 1)), "num_leaves": config.leaves // 2 + 1}
     pairs = lightgbm.Dataset(data.seen, label, weight=data.weight, group=groups)
     return lightgbm.train(settings, pairs, config.rounds)
-
-
-def onnx_of(booster: Any) -> bytes:
-    """A LightGBM model's raw sum as an ONNX graph over float32 features."""
-    import lightgbm
-    from onnxmltools import convert_lightgbm
-    from onnxmltools.convert.common.data_types import FloatTensorType
-
-    # the converter knows no ranking: its sum is that of a regression
-    text = booster.model_to_string().replace("objective=lambdarank", "objective=regression")
-    model = lightgbm.Booster(model_str=text)
-    wide = FloatTensorType([None, model.num_feature()])
-    graph = convert_lightgbm(model, initial_types=[("features", wide)], target_opset=15)
-    return bytes(graph.SerializeToString())
 
 
 def mean_ndcg(scores: Floats, relevant: Floats, query: Ints, length: int = 5) -> float:

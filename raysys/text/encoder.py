@@ -1,7 +1,5 @@
 """Texts to vectors with an ONNX sentence encoder: no torch, one thread, a cache in front."""
 
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -9,13 +7,12 @@ from typing import Any, Self
 import numpy as np
 
 from raysys.errors import BundleError, PartError
+from raysys.text.kept import KeptVectors
 from raysys.text.normalize import normalize
 from raysys.types import Floats
 
 MODEL, TOKENIZER = "model.onnx", "tokenizer.json"
 MOST_TOKENS = 128
-CACHE = 20_000
-"""Vectors kept: 384 float32 each, 31 MB in all."""
 
 
 class TextEncoder:
@@ -33,8 +30,7 @@ class TextEncoder:
         self.tokenizer.enable_truncation(MOST_TOKENS)
         self.tokenizer.no_padding()
         self._inputs = {given.name for given in self._session.get_inputs()}
-        self._cache: OrderedDict[str, Floats] = OrderedDict()
-        self._lock = threading.Lock()
+        self._kept = KeptVectors()
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """Unit rows (n, D) float32; a text without tokens gets a zero row.
@@ -48,27 +44,15 @@ class TextEncoder:
 
     def cached(self, text: str) -> Floats | None:
         """The vector of a text encoded lately, at once; else None."""
-        name = normalize(text)
-        with self._lock:
-            if (vector := self._cache.get(name)) is not None:
-                self._cache.move_to_end(name)
-            return vector
+        return self._kept.get(normalize(text))
 
     @property
     def width(self) -> int:
         return int(self._session.get_outputs()[0].shape[-1])
 
     def _vector(self, text: str) -> Floats:
-        with self._lock:
-            if (vector := self._cache.get(text)) is not None:
-                self._cache.move_to_end(text)
-                return vector
-        vector = self._run(text)
-        with self._lock:
-            self._cache[text] = vector
-            if len(self._cache) > CACHE:
-                self._cache.popitem(last=False)
-        return vector
+        vector = self._kept.get(text)
+        return self._kept.put(text, self._run(text)) if vector is None else vector
 
     def _run(self, text: str) -> Floats:
         if not text:

@@ -4,8 +4,6 @@ Each piece of the vocabulary is encoded once by a sentence encoder, the common c
 frequent pieces count less (SIF, Arora, Liang and Ma 2017; the recipe of model2vec).
 """
 
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -13,7 +11,8 @@ from typing import Self
 import numpy as np
 
 from raysys.errors import BundleError, ConfigError
-from raysys.text.encoder import CACHE, TOKENIZER, TextEncoder
+from raysys.text.encoder import TOKENIZER, TextEncoder
+from raysys.text.kept import KeptVectors
 from raysys.text.normalize import normalize
 from raysys.types import Floats
 
@@ -33,8 +32,7 @@ class StaticEncoder:
         self._tokenizer = Tokenizer.from_str(tokenizer.decode())
         self._tokenizer.enable_truncation(MOST_PIECES)
         self._tokenizer.no_padding()
-        self._cache: OrderedDict[str, Floats] = OrderedDict()
-        self._lock = threading.Lock()
+        self._kept = KeptVectors()
 
     @property
     def width(self) -> int:
@@ -52,18 +50,11 @@ class StaticEncoder:
         return self._vector(normalize(text))
 
     def _vector(self, text: str) -> Floats:
-        with self._lock:
-            if (vector := self._cache.get(text)) is not None:
-                self._cache.move_to_end(text)
-                return vector
+        if (vector := self._kept.get(text)) is not None:
+            return vector
         ids = self._tokenizer.encode(text, add_special_tokens=False).ids
         total = self._pieces[ids].astype(np.float32).sum(axis=0)
-        vector = np.asarray(total / max(float(np.linalg.norm(total)), 1e-12), np.float32)
-        with self._lock:
-            self._cache[text] = vector
-            if len(self._cache) > CACHE:
-                self._cache.popitem(last=False)
-        return vector
+        return self._kept.put(text, np.asarray(total / max(float(np.linalg.norm(total)), 1e-12), np.float32))
 
     @classmethod
     def distilled(cls, encoder: TextEncoder, texts: Sequence[str]) -> Self:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from raysys.boosting import onnx_of
 from raysys.evaluation.metrics import log_loss, ndcg
 from raysys.interest.combination import Average, Combination, Logistic, Trees, load_combination
 from raysys.interest.combine import (
@@ -15,7 +16,6 @@ from raysys.interest.combine import (
     held_out,
     line_through,
     listwise,
-    onnx_of,
     page_ndcg,
 )
 

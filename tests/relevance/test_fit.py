@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from raysys.boosting import onnx_of
 from raysys.errors import BundleError, DataError
 from raysys.relevance.features import NAMES
 from raysys.relevance.fit import (
@@ -15,7 +16,6 @@ from raysys.relevance.fit import (
     fit_relevance,
     fit_trees,
     mean_ndcg,
-    onnx_of,
 )
 from raysys.relevance.model import Learned, Trees
 from raysys.relevance.scorer import RelevanceScorer
