@@ -64,7 +64,7 @@ class Embeddings:
         if ranker.bundle.encoder is None:
             raise HttpError(dialect.refused, "encoder", "the bundle that serves has no text encoder")
         service.decoded(request)
-        vectors = await service.vectors(ranker.bundle.encoder, texts, ranker.text_width)
+        vectors = await request.awaited(service.vectors(ranker.bundle.encoder, texts, ranker.text_width))
         write = partial(dialect.reply, asked, texts, vectors, uuid.uuid4().hex)
         try:
             if len(texts) <= BATCH:

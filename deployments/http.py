@@ -1,5 +1,6 @@
 """Raw ASGI: routes to handlers, bodies within limits, and errors that say what to do."""
 
+import asyncio
 import hmac
 import logging
 import traceback
@@ -7,7 +8,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
@@ -26,6 +27,7 @@ _encode = msgspec.json.Encoder().encode
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+Given = TypeVar("Given")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,31 @@ class Request:
     headers: Mapping[bytes, bytes] = field(default_factory=dict)
     """By name in lower case."""
     query_string: bytes = b""
+    receive: Receive | None = None
+    """What comes after the body: nothing, or that the client has gone."""
+
+    async def awaited(self, work: Awaitable[Given]) -> Given:
+        """What `work` gives, unless the client goes away first; for work that takes long.
+
+        Raises:
+            Gone: it has gone, and the work is cancelled.
+        """
+        working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(self._gone())
+        try:
+            await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            raise Gone
+        finally:
+            working.cancel()
+            leaving.cancel()
+
+    async def _gone(self) -> None:
+        if self.receive is None:
+            await asyncio.Event().wait()
+        else:
+            while (await self.receive())["type"] != "http.disconnect":
+                pass
 
     def parameter(self, name: str) -> str:
         """A parameter of the address, empty if it has none of this name."""
@@ -64,6 +91,13 @@ class HttpError(Exception):
     ) -> None:
         super().__init__(message)
         self.status, self.code, self.headers = status, code, headers
+
+
+class Gone(HttpError):
+    """The client went away; nobody will read the answer."""
+
+    def __init__(self) -> None:
+        super().__init__(499, "gone", "the client went away")
 
 
 Handler = Callable[[Request], Awaitable[Reply]]
@@ -142,7 +176,8 @@ class App:
             self._authorize(headers)
         body = await _body(headers, receive)
         watch.lap("body")
-        return await handler(Request(path, tail, body, watch, headers, scope.get("query_string", b"")))
+        asked = scope.get("query_string", b"")
+        return await handler(Request(path, tail, body, watch, headers, asked, receive))
 
     def _match(self, method: str, path: str) -> tuple[Handler, str]:
         if (handler := self._routes.get((method, path))) is not None:
@@ -181,7 +216,7 @@ async def _body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise HttpError(499, "gone", "the client went away")
+            raise Gone
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > MOST_BYTES:

@@ -1,6 +1,7 @@
 """What the handlers of every surface share: the live bundle, the store, threads, and the clock."""
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -106,6 +107,9 @@ class Service:
     ) -> Ready:
         """Wait for the store and the encoder at the same time, for as long as the budget allows.
 
+        Texts are read for as long as somebody waits: if the client goes away, or Serve cancels the
+        request for it, no further text is.
+
         Args:
             vector: (D,) of the query, if the host has sent it.
             sent: candidates that may have come with texts of unknown items, which then need vectors.
@@ -118,11 +122,16 @@ class Service:
         until = request.watch.spent() + left * (1 - KEPT)
         vector, encoding, missing = self._vector(ranker, query.text, vector)
         reading = self._reading(partial(ranker.meet, query, tuple(missing), promotes=promotes))
-        texts = self._texts(ranker, query, sent, until - request.watch.spent(), missing)
-        if encoding is not None:
-            vector = await self._encoded(self.texts, encoding, until - request.watch.spent(), missing)
-        if texts is not None:
-            await self._encoded(self.batches, texts, until - request.watch.spent(), missing)
+        gone = threading.Event()
+        texts = self._texts(ranker, query, sent, until - request.watch.spent(), gone, missing)
+        try:
+            if encoding is not None:
+                vector = await self._encoded(self.texts, encoding, until - request.watch.spent(), missing)
+            if texts is not None:
+                seconds = until - request.watch.spent()
+                await request.awaited(self._encoded(self.batches, texts, seconds, missing))
+        finally:
+            gone.set()
         asker = await self._met(reading, until - request.watch.spent(), missing)
         self.live.meters.stage("state", request.watch.lap("state"))
         if self.left(request, budget_ms) <= 0:
@@ -223,14 +232,25 @@ class Service:
             return None, None, ["encoder"]
 
     def _texts(
-        self, ranker: Ranker, query: Query, sent: Candidates | None, seconds: float, missing: list[Part]
+        self,
+        ranker: Ranker,
+        query: Query,
+        sent: Candidates | None,
+        seconds: float,
+        gone: threading.Event,
+        missing: list[Part],
     ) -> "Future[bool] | None":
         """The work on vectors of unknown items' texts; it ends by itself when the time is up."""
         texts = ranker.unread(sent) if sent is not None and sent.texts and query.text.strip() else []
         if not texts:
             return None
+        until = time.perf_counter() + seconds
+
+        def go_on() -> bool:
+            return time.perf_counter() < until and not gone.is_set()
+
         try:
-            return self.batches.start(ranker.read, texts, time.perf_counter() + seconds)
+            return self.batches.start(ranker.read, texts, go_on)
         except Busy:
             missing.append("encoder")
             return None

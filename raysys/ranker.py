@@ -272,14 +272,14 @@ class Ranker:
         texts = (text for place, text in candidates.texts.items() if candidates.item_ids[place] not in known)
         return [text for text in dict.fromkeys(texts) if encoder.cached(text) is None]
 
-    def read(self, texts: Sequence[str], until: float) -> bool:
-        """Give texts their vectors, one by one; whether all have theirs at `until` (`time.perf_counter`).
+    def read(self, texts: Sequence[str], go_on: Callable[[], bool]) -> bool:
+        """Give texts their vectors, one by one for as long as `go_on`; whether all have theirs.
 
         Raises:
             PartError: the encoder failed.
         """
         for text in texts:
-            if time.perf_counter() >= until:
+            if not go_on():
                 return False
             self.encode(text)
         return True

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -142,3 +142,30 @@ def test_ids_and_the_user_travel_inside_a_clients_own_request(url: str) -> None:
 
     plain, personal = scores("tea"), scores('{"q": "tea", "user_id": "dia"}')
     assert max(range(20), key=lambda place: personal[place] - plain[place]) == 7
+
+
+@needs_encoder
+def test_documents_of_a_client_that_has_gone_are_not_read(url: str) -> None:
+    """Serve cancels the request of a client that goes away; the encoder stops at the document it is at."""
+    texts = [f"{n} " + "strong black tea of the first harvest " * 7 for n in range(1_000)]
+    body = json.dumps({"query": "tea", "documents": texts}).encode()
+    line = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
+    line.request("POST", "/v2/rerank", body)
+    wait_for(lambda: batches_held(url) > 0)
+    line.close()
+    left = time.monotonic()
+    wait_for(lambda: batches_held(url) == 0)
+    assert time.monotonic() - left < 3.0  # all of them take several times as long
+
+
+def batches_held(url: str) -> float:
+    told = re.search(r"^raysys_batches_held(?:{.*})? (\S+)$", httpx.get(f"{url}/metrics").text, re.MULTILINE)
+    assert told is not None
+    return float(told[1])
+
+
+def wait_for(happens: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not happens():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
