@@ -178,6 +178,8 @@ def search_network(
     if warm is not None:
         asked["warm"] = read_manifest(warm)["id"]
     columns = [part for log in (before, valid) for part in (log.user, log.row, log.kind, log.time_ms)]
+    if len(told := before.queries):
+        columns += [told.user, told.time_ms, told.after, told.start, told.word]
     claim(
         out, [json.dumps([asked, catalog.item_ids], sort_keys=True).encode(), *columns, catalog.text_vectors]
     )
@@ -191,6 +193,7 @@ def search_network(
         trials=settings.trials,
         minutes=settings.minutes,
         epochs=config.epochs,
+        kept=networks,
         seed=config.seed,
     )
     start_ray(settings.cpus or os.cpu_count() or 1)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import ray
 from ray import tune
-from ray.tune.schedulers import ASHAScheduler
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 from ray.tune.search.optuna import OptunaSearch
 from tqdm import tqdm
 
@@ -36,6 +36,8 @@ class Search:
     """What differs in the second trial from the first; nothing leaves it to the sampler."""
     epochs: int = 1
     """Most reports of one trial."""
+    kept: int = 1
+    """Trials that are wanted in the end: while there are no more, none is stopped early."""
     seed: int = 0
 
 
@@ -116,7 +118,8 @@ def _new_tuner(
     first = {name: search.first[name] for name in space}
     points = [first, *([{name: second[name] for name in space}] if search.also else [])]
     sampler = OptunaSearch(metric=search.metric, mode="max", seed=search.seed, points_to_evaluate=points)
-    scheduler = ASHAScheduler(max_t=search.epochs, grace_period=min(2, search.epochs), reduction_factor=2)
+    stopping = ASHAScheduler(max_t=search.epochs, grace_period=min(2, search.epochs), reduction_factor=2)
+    scheduler = stopping if search.trials > search.kept else FIFOScheduler()
     return tune.Tuner(
         tune.with_resources(trainable, dict(resources)),
         param_space=space,

@@ -5,12 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import ray
+from ray import tune
 
 from raysys.config import read_settings
 from raysys.dataset.build import Dataset
@@ -23,7 +26,7 @@ from raysys.interest.network import NetworkConfig
 from raysys.types import DAY_MS
 from tuning.log import read_log
 from tuning.network import SearchSettings, fit_and_export, tune_network
-from tuning.trials import claim, domain, with_first
+from tuning.trials import Search, claim, domain, run_search, start_ray, with_first
 
 ROOT = Path(__file__).parents[2]
 ITEMS, USERS, DAYS = 12, 20, 30
@@ -211,3 +214,31 @@ def test_a_dataset_becomes_columns_in_order_of_time_of_items_in_the_catalog(
     assert log.row.tolist() == [0, 0]
     assert sorted(log.user.tolist()) == [0, 1]
     assert len(catalog) == 1
+
+
+def steady(sample: dict[str, float]) -> None:
+    """A trial that reports its own setting, six times."""
+    for _ in range(6):
+        with tempfile.TemporaryDirectory() as folder:
+            tune.report({"value": sample["x"]}, checkpoint=tune.Checkpoint.from_directory(folder))
+
+
+@pytest.mark.parametrize(("kept", "whole"), [(2, {6}), (1, {2, 6})])
+def test_no_trial_is_stopped_early_where_all_of_them_are_wanted(
+    kept: int, whole: set[int], tmp_path: Path
+) -> None:
+    """A network that is averaged with the best one has to have had its time."""
+    search = Search(
+        metric="value",
+        space={"x": {"low": 0.0, "high": 1.0}},
+        first={"x": 0.9},
+        also={"x": 0.1},
+        trials=2,
+        minutes=1.0,
+        epochs=6,
+        kept=kept,
+    )
+    start_ray(2)
+    one_by_one = {"cpu": ray.cluster_resources()["CPU"]}
+    trials = run_search(steady, search, tmp_path / "search", resources=one_by_one)
+    assert {len(one.curves["value"]) for one in trials} == whole
