@@ -24,6 +24,7 @@ from raysys.types import (
     Ranking,
     SessionId,
     Surface,
+    Understood,
     UserId,
 )
 
@@ -171,6 +172,7 @@ def decode(body: bytes, kind: type[Request]) -> Request:
 
 def ranking_table(ranking: Ranking, *, explain: bool) -> dict[str, Any]:
     """A ranking as it is answered."""
+    read = {} if ranking.understood is None else {"query": _read(ranking.understood)}
     return {
         "query_id": ranking.query_id,
         "items": [_item(item, explain=explain) for item in ranking.items],
@@ -182,7 +184,15 @@ def ranking_table(ranking: Ranking, *, explain: bool) -> dict[str, Any]:
         "policy_id": ranking.policy_id,
         "state_version": ranking.state_version,
         "degraded": ranking.degraded,
+        **read,
     }
+
+
+def _read(understood: Understood) -> dict[str, Any]:
+    """How a query was read, with what it is after."""
+    after = {"categories": understood.categories, "brands": understood.brands}
+    told = {key: [{"name": name, "prob": prob} for name, prob in names] for key, names in after.items()}
+    return {"class": understood.query_class, "words": understood.words, **told}
 
 
 def _item(item: RankedItem, *, explain: bool) -> dict[str, Any]:

@@ -130,6 +130,7 @@ class Ranker:
             state_version=asker.state_version,
             degraded=asker.degraded,
             total=len(pool.rows),
+            understood=self._judge.understood(query, asker) if query.explain else None,
         )
         self._watch("predict", predicted - started)
         self._watch("order", time.perf_counter() - predicted)

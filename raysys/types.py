@@ -166,6 +166,19 @@ class RankedItem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Understood:
+    """What the words of a query were read as."""
+
+    words: tuple[str, ...]
+    """As they are looked for: one form for each, in order."""
+    query_class: str = "none"
+    """How often it is asked: head, torso, tail or unseen; `none` where nothing is known of that."""
+    categories: tuple[tuple[str, float], ...] = ()
+    """What it is after, likeliest first, each with its chance; none where nothing is known."""
+    brands: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
     """The ordered answer to a query."""
 
@@ -180,3 +193,5 @@ class Ranking:
     degraded: tuple[Part, ...] = ()
     total: int = 0
     """How many candidates could be shown in all, over every page."""
+    understood: Understood | None = None
+    """Of a query with words, if it is to be explained."""

@@ -16,7 +16,7 @@ from raysys.errors import PartError
 from raysys.events import ItemUpdate
 from raysys.signals import SIGNALS, SignalConstants
 from raysys.state.protocol import State
-from raysys.types import Floats, Ints, ItemId, Query, QueryId, Surface
+from raysys.types import Floats, Ints, ItemId, Query, QueryId, Surface, Understood
 
 NOW_MS = 1_700_000_000_000
 
@@ -112,6 +112,9 @@ class FakeRelevance(Folder):
     ) -> Floats:
         words = set(text.lower().split())
         return np.array([len(words & set(t.lower().split())) / len(words) for t in texts], np.float32)
+
+    def understood(self, text: str) -> Understood:
+        return Understood(words=tuple(text.lower().split()))
 
     def notes(self, text: str, vector: Floats | None, rows: Ints, catalog: Catalog) -> list[str]:
         return ["as a fake sees it"] * len(rows)

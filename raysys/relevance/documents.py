@@ -12,6 +12,7 @@ import numpy.typing as npt
 from raysys.catalog import Catalog
 from raysys.relevance.ragged import Anything, Ragged, Shelf
 from raysys.text.analysis import Analyzer
+from raysys.text.normalize import normalize
 from raysys.text.quantities import Quantity
 from raysys.types import Ints
 
@@ -37,6 +38,8 @@ class Document(NamedTuple):
     """Hashes of three letters in a row within words of the title, each once; the filler is LETTER_HASHES."""
     quantities: npt.NDArray[np.float32]
     """(n, 3) as `Quantity`; the filler's dimension is -1."""
+    names: npt.NDArray[np.uint32]
+    """(1, 2) hash of the whole category and of the whole brand; 0 for none."""
 
 
 class Documents(NamedTuple):
@@ -45,6 +48,7 @@ class Documents(NamedTuple):
     words: Ragged
     trigrams: Ragged
     quantities: Ragged
+    names: Ragged
 
 
 def token_hash(token: str) -> int:
@@ -59,6 +63,13 @@ def trigrams_of(token: str) -> list[int]:
         zlib.crc32(edged[place : place + 3].encode(errors="surrogatepass")) & LETTER_HASHES - 1
         for place in range(max(len(edged) - 2, 1))
     ]
+
+
+@lru_cache(maxsize=65_536)
+def name_hash(name: str) -> int:
+    """Of a whole name, in whatever case; 0 for none."""
+    told = normalize(name)
+    return (zlib.crc32(told.encode(errors="surrogatepass")) or 1) if told else 0
 
 
 @lru_cache(maxsize=65_536)
@@ -86,6 +97,7 @@ def read_fields(analyzer: Analyzer, fields: Sequence[str]) -> Document:
         np.array(words or [0], np.uint32),
         np.array([*sorted(trigrams), LETTER_HASHES], np.uint16),
         np.array([*sizes, (0.0, -1, 0.0)], np.float32),
+        np.array([[name_hash(name) for name in (*fields[1:3], "", "")[:2]]], np.uint32),
     )
 
 
@@ -122,7 +134,7 @@ class Library:
 
     def _empty(self) -> None:
         self._known = np.zeros(0, np.bool_)
-        self._shelves = (Shelf(np.uint32), Shelf(np.uint16), Shelf(np.float32, (3,)))
+        self._shelves = (Shelf(np.uint32), Shelf(np.uint16), Shelf(np.float32, (3,)), Shelf(np.uint32, (2,)))
         self._retold = 0
 
     def items(self, catalog: Catalog, rows: Ints) -> Documents:
@@ -131,10 +143,9 @@ class Library:
             self._follow(catalog)
             for row in np.unique(rows[~self._known[rows]]).tolist():
                 document = read_fields(self._analyzer, fields_of(catalog, row))
-                words, trigrams, quantities = self._shelves
-                words.put(row, document.words)
-                trigrams.put(row, document.trigrams)
-                quantities.put(row, document.quantities)
+                parts: tuple[Anything, ...] = document
+                for shelf, values in zip(self._shelves, parts, strict=True):
+                    shelf.put(row, values)
                 self._known[row] = True
             return Documents(*(shelf.pick(rows) for shelf in self._shelves))
 

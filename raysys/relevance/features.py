@@ -1,4 +1,4 @@
-"""What words, letters, sizes and meaning say about each document: (C, features), each row by itself.
+"""What words, letters, sizes, names and meaning say about each document: (C, features), each row by itself.
 
 Sums over a query's words run in the order of the query, one after the other, so that a row rounds alike
 in any company.
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Set
 import numpy as np
 
 from raysys.relevance.documents import FIELDS, HASH, HASH_BITS, LETTER_HASHES, Documents
+from raysys.relevance.intent import KINDS
 from raysys.relevance.question import Question
 from raysys.relevance.ragged import Ragged
 from raysys.relevance.vocabulary import Vocabulary
@@ -20,6 +21,7 @@ NAMES = (
     "meaning", "bm25f", "coverage", "share", "missing_rarest", "last_word", "first_word", *BY_FIELD,
     "pairs", "order", "span", "last_from_end", "first_place",
     "letters", "letters_jaccard", "letters_worst", "sizes_agree", "sizes_differ", "brand_named",
+    "category_wanted", "brand_wanted",
     "query_words", "query_sizes", "query_rarity", "title_words", "title_sizes",
 )  # fmt: skip
 """Columns, in order."""
@@ -88,6 +90,9 @@ def _columns(
     brand = counts[FIELDS.index("brand")]
     named = np.zeros(len(start)) if brand is None else (brand > 0).sum(axis=0)
     yield "brand_named", (named >= lengths[FIELDS.index("brand")]) & (named > 0)
+    names = np.asarray(documents.names.values, np.int64)  # (C, kinds)
+    for place, (kind, after) in enumerate(zip(KINDS, question.wanted, strict=True)):
+        yield f"{kind}_wanted", after.of(names[:, place])
     yield "query_words", float(len(question.tokens))
     yield "query_sizes", float(len(question.sizes))
     yield "query_rarity", float(question.rarity.mean()) if len(question.rarity) else 0.0

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from raysys.relevance.documents import token_hash, trigrams_of
+from raysys.relevance.intent import UNKNOWN, Intents, Wanted, query_hash
 from raysys.relevance.vocabulary import Vocabulary
 from raysys.text.analysis import Analyzer
 from raysys.text.quantities import Quantity
@@ -28,9 +29,13 @@ class Question:
     """For each word, the places of its trigrams in `trigrams`."""
     trigrams: Ints
     """(G,) hashes of all trigrams, each once."""
+    wanted: tuple[Wanted, ...]
+    """What the query says of names, by kind."""
 
     @classmethod
-    def of(cls, text: str, analyzer: Analyzer, vocabulary: Vocabulary) -> "Question":
+    def of(
+        cls, text: str, analyzer: Analyzer, vocabulary: Vocabulary, intents: Intents = UNKNOWN
+    ) -> "Question":
         """Read a query."""
         read = analyzer.read(text)
         tokens = tuple(dict.fromkeys(read.tokens))[:MOST_WORDS]
@@ -45,4 +50,5 @@ class Question:
         )
         trigrams = np.array(list(place_of), np.int64)
         rarity = vocabulary.rarities(hashes.astype(np.int64))
-        return cls(tokens, hashes, rarity, read.quantities[:MOST_WORDS], letters, trigrams)
+        wanted = intents.wanted(hashes.astype(np.int64), query_hash(tokens))
+        return cls(tokens, hashes, rarity, read.quantities[:MOST_WORDS], letters, trigrams, wanted)

@@ -1,7 +1,7 @@
 """Does this item answer this query? Words, letters, sizes and meaning, as one number."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -11,17 +11,23 @@ import msgspec
 import numpy as np
 
 from raysys.catalog import Catalog
-from raysys.relevance.documents import Documents, Library
+from raysys.relevance.documents import Documents, Library, fields_of, read_fields
 from raysys.relevance.features import ALL, NAMES, features
+from raysys.relevance.intent import KINDS, UNKNOWN, Intents, query_hash
 from raysys.relevance.model import Mix, Model, load_model
 from raysys.relevance.question import Question
+from raysys.relevance.taken import NOBODY, Taken, learn_intents
 from raysys.relevance.vocabulary import Vocabulary
 from raysys.text.analysis import Analyzer
-from raysys.types import Floats, Ints
+from raysys.types import Floats, Ints, Understood
 
 QUESTIONS = 1_024
 """Queries that are kept as they were read."""
 TEXT = "text.json"
+LIKELIEST = 5
+"""Categories and brands that are told of a query."""
+SPOKEN_OF = math.log(1.5)
+"""The log lift of a name from which on an explanation speaks of it."""
 ALIKE = 0.1
 """So much more of a query must be there in similar spellings before an explanation speaks of it."""
 
@@ -32,13 +38,16 @@ class RelevanceScorer:
 
     analyzer: Analyzer = field(default_factory=Analyzer)
     vocabulary: Vocabulary = field(default_factory=Vocabulary.empty)
+    intents: Intents = UNKNOWN
     model: Model = field(default_factory=Mix)
     _library: Library = field(init=False, repr=False, compare=False)
     _questions: Callable[[str], Question] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_library", Library(self.analyzer))
-        read = lru_cache(QUESTIONS)(lambda text: Question.of(text, self.analyzer, self.vocabulary))
+        read = lru_cache(QUESTIONS)(
+            lambda text: Question.of(text, self.analyzer, self.vocabulary, self.intents)
+        )
         object.__setattr__(self, "_questions", read)
 
     @classmethod
@@ -48,10 +57,18 @@ class RelevanceScorer:
         return cls(analyzer=read, vocabulary=Vocabulary.of_texts(texts, read))
 
     @classmethod
-    def of_catalog(cls, catalog: Catalog, analyzer: Analyzer | None = None) -> Self:
-        """Word rarity and lengths of fields from a catalog; nothing is judged."""
+    def of_catalog(
+        cls, catalog: Catalog, analyzer: Analyzer | None = None, taken: Taken | None = None
+    ) -> Self:
+        """Word rarity, lengths of fields and what queries are after, from a catalog; nothing is judged.
+
+        Args:
+            taken: what was taken under which query, if there is a log.
+        """
         read = analyzer or Analyzer()
-        return cls(analyzer=read, vocabulary=Vocabulary.of_catalog(catalog, read))
+        documents = [read_fields(read, fields_of(catalog, row)) for row in range(len(catalog))]
+        intents = learn_intents(catalog, documents, read, taken or NOBODY)
+        return cls(analyzer=read, vocabulary=Vocabulary.of(documents), intents=intents)
 
     def scores(self, text: str, vector: Floats | None, rows: Ints, catalog: Catalog) -> Floats:
         """Relevance (C,) in [0, 1] of known items.
@@ -95,15 +112,24 @@ class RelevanceScorer:
             return np.zeros((0, len(NAMES)), np.float32)
         return self._features(text, vector, self._library.texts(texts), vectors, wanted)
 
+    def understood(self, text: str) -> Understood:
+        """The words of a query, and the categories and brands that it makes likely."""
+        question = self._questions(text)
+        words, query = question.hashes.astype(np.int64), query_hash(question.tokens)
+        category, brand = (tuple(intent.likeliest(words, query, LIKELIEST)) for intent in self.intents)
+        return Understood(words=question.tokens, categories=category, brands=brand)
+
     def notes(self, text: str, vector: Floats | None, rows: Ints, catalog: Catalog) -> list[str]:
         """What to say of each known item's relevance; see `scores`."""
-        return [in_words(row) for row in self.features(text, vector, rows, catalog).tolist()]
+        seen = self.features(text, vector, rows, catalog).tolist()
+        return [in_words(row, self.model.reads) for row in seen]
 
     def notes_of_texts(
         self, text: str, vector: Floats | None, texts: Sequence[str], vectors: Floats | None
     ) -> list[str]:
         """What to say of each text's relevance; see `of_texts`."""
-        return [in_words(row) for row in self.features_of_texts(text, vector, texts, vectors).tolist()]
+        seen = self.features_of_texts(text, vector, texts, vectors).tolist()
+        return [in_words(row, self.model.reads) for row in seen]
 
     def _features(
         self,
@@ -121,6 +147,7 @@ class RelevanceScorer:
         folder.mkdir()
         (folder / TEXT).write_bytes(msgspec.json.format(msgspec.json.encode(self.analyzer.table())))
         self.vocabulary.save(folder)
+        self.intents.save(folder / "intents")
         self.model.save(folder)
 
     @classmethod
@@ -128,12 +155,17 @@ class RelevanceScorer:
         return cls(
             analyzer=Analyzer.parse(msgspec.json.decode((folder / TEXT).read_bytes())),
             vocabulary=Vocabulary.load(folder),
+            intents=Intents.load(folder / "intents"),
             model=load_model(folder),
         )
 
 
-def in_words(row: Sequence[float]) -> str:
-    """Words, spelling, meaning, sizes and brand of one row of features, as a merchandiser reads them."""
+def in_words(row: Sequence[float], reads: Set[str] = ALL) -> str:
+    """Words, spelling, meaning, sizes and names of one row of features, as a merchandiser reads them.
+
+    Args:
+        reads: the features that count; of what a query is after only those are spoken of.
+    """
     seen = dict(zip(NAMES, row, strict=True))
     told = [f"has {100 * seen['coverage']:.0f} % of its words by weight"]
     if seen["letters"] > seen["coverage"] + ALIKE:
@@ -146,6 +178,11 @@ def in_words(row: Sequence[float]) -> str:
         told.append(f"has other sizes for {100 * seen['sizes_differ']:.0f} %")
     if seen["brand_named"]:
         told.append("is of the brand it names")
+    for kind in KINDS:
+        lift = seen[f"{kind}_wanted"]
+        if f"{kind}_wanted" in reads and abs(lift) >= SPOKEN_OF:
+            more = "more" if lift > 0 else "less"
+            told.append(f"is of a {kind} that it makes {math.exp(abs(lift)):.0f} times {more} likely")
     return ", ".join(told)
 
 

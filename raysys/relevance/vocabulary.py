@@ -7,8 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from raysys.catalog import Catalog
-from raysys.relevance.documents import FIELDS, HASH, HASH_BITS, fields_of, read_fields
+from raysys.relevance.documents import FIELDS, HASH, HASH_BITS, Document, read_fields
 from raysys.text.analysis import Analyzer
 from raysys.types import Floats, Ints
 
@@ -32,20 +31,15 @@ class Vocabulary:
     @classmethod
     def of_texts(cls, texts: Iterable[str], analyzer: Analyzer) -> Self:
         """From texts that are all title."""
-        return cls._of([read_fields(analyzer, (text,)).words for text in texts])
+        return cls.of([read_fields(analyzer, (text,)) for text in texts])
 
     @classmethod
-    def of_catalog(cls, catalog: Catalog, analyzer: Analyzer) -> Self:
-        """From the items of a catalog."""
-        rows = range(len(catalog))
-        return cls._of([read_fields(analyzer, fields_of(catalog, row)).words for row in rows])
-
-    @classmethod
-    def _of(cls, documents: Sequence[Ints]) -> Self:
+    def of(cls, documents: Sequence[Document]) -> Self:
+        """From documents as they are read."""
         if not documents:
             return cls.empty()
-        owner = np.repeat(np.arange(len(documents)), [len(words) for words in documents])
-        words = np.concatenate(documents)
+        owner = np.repeat(np.arange(len(documents)), [len(document.words) for document in documents])
+        words = np.concatenate([document.words for document in documents])
         owner, words = owner[words > 0], words[words > 0]
         field = words >> HASH_BITS
         counts = np.bincount(field, minlength=len(FIELDS))

@@ -7,7 +7,7 @@ from raysys.ads.inventory import Inventory
 from raysys.catalog import Catalog
 from raysys.state.protocol import State
 from raysys.text.keywords import QueryClass
-from raysys.types import Floats, Ints, Surface
+from raysys.types import Floats, Ints, Surface, Understood
 
 
 class Interest(Protocol):
@@ -35,6 +35,7 @@ class Relevance(Protocol):
         self, text: str, vector: Floats | None, texts: Sequence[str], vectors: Floats | None
     ) -> Floats: ...
     def notes(self, text: str, vector: Floats | None, rows: Ints, catalog: Catalog) -> list[str]: ...
+    def understood(self, text: str) -> Understood: ...
     def notes_of_texts(
         self, text: str, vector: Floats | None, texts: Sequence[str], vectors: Floats | None
     ) -> list[str]: ...

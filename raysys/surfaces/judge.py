@@ -18,7 +18,7 @@ from raysys.surfaces.pool import Pool, pool_of
 from raysys.surfaces.predict import plain_signals, predict, unknown
 from raysys.surfaces.settings import Settings
 from raysys.text.keywords import QueryClass
-from raysys.types import MICROS, Candidates, Floats, Ints, ItemId, Query
+from raysys.types import MICROS, Candidates, Floats, Ints, ItemId, Query, Understood
 
 AD_VALUE = SIGNALS.index("ad_value")
 
@@ -90,6 +90,13 @@ class Judge:
             meaning = meant[place][np.newaxis] if place in meant else None
             found[place] = relevance.notes_of_texts(query.text, vector, with_text, meaning)[0]
         return {place: {"relevance": note} for place, note in found.items()}
+
+    def understood(self, query: Query, asker: Asker) -> Understood | None:
+        """How the words of a query are read."""
+        relevance = asker.experts.relevance
+        if relevance is None or not query.text.strip() or {"relevance", "deadline"} & asker.missing:
+            return None
+        return replace(relevance.understood(query.text), query_class=self._query_class(query.text))
 
     def value(self, query: Query, asker: Asker) -> tuple[Chosen, Valuation]:
         """The profile for this context, and what it and the dial make of signals."""
