@@ -5,6 +5,7 @@ Every function here is candidate-isolated: a row's value does not depend on othe
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import msgspec
 import numpy as np
@@ -78,17 +79,23 @@ class SignalConstants:
     @classmethod
     def measure(cls, raw: Floats) -> "SignalConstants":
         """Median and spread of each column of `raw` (n, S); the default where nothing varies."""
-        plain = cls.default()
-        center, scale = plain.center.copy(), plain.scale.copy()
-        for column in range(len(SIGNALS)):
-            known = raw[np.isfinite(raw[:, column]), column]
-            if len(known) < 2:
-                continue
-            low, middle, high = np.percentile(known, [15.87, 50.0, 84.13])
-            spread = (high - low) / 2 if high - low > 1e-9 else float(known.std())
-            if spread > 1e-6 * max(1.0, abs(float(middle))):  # less is rounding
-                center[column], scale[column] = middle, spread
-        return cls(names=SIGNALS, center=center, scale=scale)
+        found = cls.default()
+        for name, values in zip(SIGNALS, raw.T, strict=True):
+            found = found.measured(name, values)
+        return found
+
+    def measured(self, name: str, values: Floats) -> Self:
+        """With median and spread of raw `values` (n,) for one signal; as it is where nothing varies."""
+        known = values[np.isfinite(values)]
+        if len(known) < 2:
+            return self
+        low, middle, high = np.percentile(known, [15.87, 50.0, 84.13])
+        spread = (high - low) / 2 if high - low > 1e-9 else float(known.std())
+        if spread <= 1e-6 * max(1.0, abs(float(middle))):  # rounding
+            return self
+        here = np.array([other == name for other in self.names])
+        center, scale = np.where(here, middle, self.center), np.where(here, spread, self.scale)
+        return type(self)(names=self.names, center=center, scale=scale)
 
     def standardize(self, raw: Floats) -> Floats:
         """(C, S) float32 in units of scale, clipped to ±4; a missing value is 0, neutral."""

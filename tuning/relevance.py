@@ -1,36 +1,45 @@
-"""Learn relevance from judged pairs or from clicks: a bundle like an old one, with another relevance model.
+"""Learn relevance from judgements, clicks or the log: a bundle like an old one with another relevance model.
 
     python -m tuning.relevance JUDGED.csv --bundle var/bundles/ID --out var/drafts/relevance
+    python -m tuning.relevance --log EVENTS... --bundle var/bundles/ID --out var/drafts/relevance
 
 A file of judgements has the columns query, text and grade; grades are scaled to 0 to 1. A file of clicks has
 query, text, position (from 0) and clicked (0 or 1), a row for each showing; a position-based click model
-tells what attracts from what stands where people look. What comes out goes through the gate like any other
-draft (`tuning.release`).
+tells what attracts from what stands where people look. A column item_id names items of the bundle, which are
+judged with all their fields; `text` is for what is no item. A log (impressions with their query, and what
+was clicked, carted and bought) tells of showings too, and of the categories and brands that queries are
+after. The constants that bring relevance to the scale of the other signals are measured again. What comes
+out goes through the gate like any other draft (`tuning.release`).
 """
 
 import argparse
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from raysys.bundle import Bundle
+from raysys.catalog import Catalog
+from raysys.dataset.read import read, together
+from raysys.dataset.wishes import Wishes
 from raysys.errors import DataError
+from raysys.events import Impression
 from raysys.relevance.clicks import judgements_of
 from raysys.relevance.fit import Fitted, Judgements, RelevanceConfig, fit_relevance
 from raysys.relevance.scorer import RelevanceScorer
+from raysys.relevance.searches import Searches
 from raysys.surfaces.experts import Encoder
 from raysys.text.analysis import Analyzer
 from raysys.text.synonyms import read_synonyms
 from raysys.types import Floats
 
-JUDGED = ("query", "text", "grade")
-SHOWN = ("query", "text", "position", "clicked")
+JUDGED = ("query", "grade")
+SHOWN = ("query", "position", "clicked")
 
 
-def read_file(path: Path) -> Judgements:
+def read_file(path: Path, catalog: Catalog | None = None) -> Judgements:
     """Judgements, or what clicks say of relevance, whichever the columns tell of.
 
     Raises:
@@ -38,49 +47,84 @@ def read_file(path: Path) -> Judgements:
     """
     with path.open(newline="", encoding="utf-8") as file:
         shown = "clicked" in (csv.DictReader(file).fieldnames or ())
-    return read_clicks(path) if shown else read_judged(path)
+    return read_clicks(path, catalog) if shown else read_judged(path, catalog)
 
 
-def _rows(path: Path, columns: Sequence[str]) -> list[list[str]]:
+def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Rows with these columns, and with an item_id or a text."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file)
-        if missing := set(columns) - set(rows.fieldnames or ()):
-            raise DataError(f"{path.name} lacks the columns {sorted(missing)}, expected {list(columns)}")
-        told = [[row[name] for name in columns] for row in rows]
+        names = set(rows.fieldnames or ())
+        missing = set(columns) - names
+        if missing or not names & {"text", "item_id"}:
+            lacks = sorted(missing | (set() if names & {"text", "item_id"} else {"text"}))
+            raise DataError(
+                f"{path.name} lacks the columns {lacks}, expected {[*columns, 'text or item_id']}"
+            )
+        told = list(rows)
     if not told:
         raise DataError(f"{path.name} has no rows, expected one for each pair")
     return told
 
 
-def _numbers(path: Path, rows: Sequence[Sequence[str]], column: int, name: str) -> Floats:
+def _numbers(path: Path, rows: Sequence[Mapping[str, str]], name: str) -> Floats:
     try:
-        return np.array([float(row[column]) for row in rows])
+        return np.array([float(row[name]) for row in rows])
     except ValueError as error:
         raise DataError(f"{path.name}: {name} must be a number in every row: {error}") from error
 
 
-def read_clicks(path: Path) -> Judgements:
-    """What attracts, from a CSV of showings."""
-    rows = _rows(path, SHOWN)
-    position = _numbers(path, rows, 2, "position").astype(np.int64)
-    clicked = _numbers(path, rows, 3, "clicked") > 0
-    return judgements_of([row[0] for row in rows], [row[1] for row in rows], position, clicked)
+def _known(rows: Sequence[dict[str, str]], catalog: Catalog | None) -> tuple[list[dict[str, str]], list[str]]:
+    """The rows of known items and of texts, and what each is of: `item:` and its row, or `text:`."""
+    kept, of = [], []
+    for row in rows:
+        place = -1 if catalog is None else catalog.index.get(row.get("item_id") or "", -1)
+        if place >= 0 or row.get("text"):
+            kept.append(row)
+            of.append(f"item:{place}" if place >= 0 else f"text:{row['text']}")
+    return kept, of
 
 
-def read_judged(path: Path) -> Judgements:
-    """Pairs from a CSV with the columns query, text and grade."""
-    told = _rows(path, JUDGED)
-    grade = _numbers(path, told, 2, "grade")
-    queries = list(dict.fromkeys(query for query, _, _ in told))
-    texts = list(dict.fromkeys(text for _, text, _ in told))
+def _judged(found: Judgements, catalog: Catalog | None) -> Judgements:
+    """Judgements of what `_known` told, as those of items and texts."""
+    rows = np.array([int(one[5:]) if one.startswith("item:") else -1 for one in found.texts])
+    texts = [
+        catalog.text(row) if catalog is not None and row >= 0 else one[5:]
+        for one, row in zip(found.texts, rows.tolist(), strict=True)
+    ]
+    return replace(found, texts=texts, row=rows)
+
+
+def read_clicks(path: Path, catalog: Catalog | None = None) -> Judgements:
+    """What attracts, from a CSV of showings; those of items unknown to the catalog are left out."""
+    rows, of = _known(_rows(path, SHOWN), catalog)
+    position = _numbers(path, rows, "position").astype(np.int64)
+    clicked = _numbers(path, rows, "clicked") > 0
+    return _judged(judgements_of([row["query"] for row in rows], of, position, clicked), catalog)
+
+
+def read_judged(path: Path, catalog: Catalog | None = None) -> Judgements:
+    """Pairs from a CSV of judgements; those of items unknown to the catalog are left out."""
+    rows, of = _known(_rows(path, JUDGED), catalog)
+    grade = _numbers(path, rows, "grade")
+    queries, texts = list(dict.fromkeys(row["query"] for row in rows)), list(dict.fromkeys(of))
     query_of, text_of = ({text: n for n, text in enumerate(names)} for names in (queries, texts))
-    return Judgements(
+    found = Judgements(
         queries=queries,
         texts=texts,
-        query=np.array([query_of[query] for query, _, _ in told]),
-        text=np.array([text_of[text] for _, text, _ in told]),
+        query=np.array([query_of[row["query"]] for row in rows]),
+        text=np.array([text_of[one] for one in of]),
         relevant=(grade - grade.min()) / max(float(np.ptp(grade)), 1e-9),
     )
+    return _judged(found, catalog)
+
+
+def read_log(paths: Sequence[Path], catalog: Catalog) -> Searches:
+    """What the log tells of searches, without people who did not consent or asked to be forgotten."""
+    events = together(read(paths))
+    impressions = [event for event in events.others if isinstance(event, Impression)]
+    deeds, shown = Wishes.of(events.others).kept(events.interactions, impressions)
+    return Searches.of(shown, deeds.select("kind", "query_id", "item_id").iter_rows(), catalog)
 
 
 def tune_relevance(
@@ -88,10 +132,22 @@ def tune_relevance(
     scorer: RelevanceScorer,
     encoder: Encoder | None,
     config: RelevanceConfig | None = None,
+    catalog: Catalog | None = None,
 ) -> Fitted:
     """`scorer` with what the judgements say; without an encoder, from words alone."""
     vectors = None if encoder is None else (encoder.encode(judged.queries), encoder.encode(judged.texts))
-    return fit_relevance(scorer, judged, vectors, config)
+    return fit_relevance(scorer, judged, vectors, config, catalog)
+
+
+def from_log(log: Searches, analyzer: Analyzer, bundle: Bundle) -> Fitted:
+    """Relevance from a log alone.
+
+    The model learns from the later half, with what queries are after as the earlier half tells it: what
+    is learned of a query from the very clicks that are to be explained would explain them too well.
+    """
+    before, after = log.halves()
+    earlier = RelevanceScorer.of_catalog(bundle.catalog, analyzer, before.what_was_taken())
+    return tune_relevance(after.judgements(bundle.catalog), earlier, bundle.encoder, None, bundle.catalog)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -99,22 +155,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m tuning.relevance", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("judged", type=Path, help="judgements or clicks, a CSV")
+    parser.add_argument("judged", type=Path, nargs="?", help="judgements or clicks, a CSV")
+    parser.add_argument("--log", type=Path, nargs="+", default=[], help="impressions and interactions")
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--synonyms", type=Path, help="a group of phrases a line, apart by commas")
     parser.add_argument("--segment", default="pairs", help="pairs, or jieba for Chinese words")
     given = parser.parse_args(arguments)
-    judged, bundle = read_file(given.judged), Bundle.load(given.bundle)
+    if given.judged is None and not given.log:
+        parser.error("name a file of judgements or clicks, or a log")
+    bundle = Bundle.load(given.bundle)
     groups = () if given.synonyms is None else tuple(map(tuple, read_synonyms(given.synonyms)))
-    scorer = RelevanceScorer.of_catalog(bundle.catalog, Analyzer(groups, given.segment))
-    fitted = tune_relevance(judged, scorer, bundle.encoder)
+    analyzer, log = Analyzer(groups, given.segment), read_log(given.log, bundle.catalog)
+    scorer, old = RelevanceScorer.of_catalog(bundle.catalog, analyzer, log.what_was_taken()), bundle.relevance
+    if not given.log and isinstance(old, RelevanceScorer) and old.analyzer == analyzer:
+        scorer = replace(scorer, intents=old.intents)
+    if given.judged is None:
+        fitted = from_log(log, analyzer, bundle)
+    else:
+        judged = read_file(given.judged, bundle.catalog)
+        fitted = tune_relevance(judged, scorer, bundle.encoder, None, bundle.catalog)
     told = {
-        "judgements": len(judged.relevant),
+        "judgements": fitted.judgements,
+        "showings": len(log),
         "ndcg_at_5": {"mix": fitted.mix_ndcg, "trees": fitted.trees_ndcg},
     }
-    manifest = {**bundle.manifest, "relevance": told}
-    saved = replace(bundle, relevance=fitted.scorer, manifest=manifest).save(given.out)
+    saved = replace(
+        bundle,
+        relevance=replace(scorer, model=fitted.scorer.model),
+        signals=bundle.signals.measured("relevance", fitted.held_out),
+        manifest={**bundle.manifest, "relevance": told},
+    ).save(given.out)
     better = fitted.trees_ndcg > fitted.mix_ndcg
     print(
         f"NDCG@5 on queries held out: mix {fitted.mix_ndcg:.4f}, trees {fitted.trees_ndcg:.4f}"

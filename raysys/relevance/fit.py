@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from raysys.boosting import onnx_of
+from raysys.catalog import Catalog
 from raysys.errors import ConfigError, DataError
 from raysys.relevance.features import NAMES
 from raysys.relevance.model import Learned, Model, Trees, without_meaning
@@ -54,6 +55,8 @@ class Judgements:
     """(N,) in [0, 1]; grades are scaled to it."""
     weight: Floats | None = None
     """(N,) how much each pair counts; all alike if None."""
+    row: Ints | None = None
+    """(T,) which item of the catalog each text is, -1 for none; all are mere texts if None."""
 
     def __post_init__(self) -> None:
         if not 0.0 < float(np.mean(self.relevant)) < 1.0 or np.ptp(self.relevant) == 0.0:
@@ -68,10 +71,13 @@ class Fitted:
     """A scorer and what queries that were held out said of its kind."""
 
     scorer: RelevanceScorer
+    judgements: int
     mix_ndcg: float
     trees_ndcg: float
     trees_error: float
     """Root of the mean squared error, on the scale of `relevant`."""
+    held_out: Floats
+    """(n,) relevance of the pairs held out, by the kind of model that won."""
 
 
 def fit_relevance(
@@ -79,14 +85,16 @@ def fit_relevance(
     judged: Judgements,
     vectors: tuple[Floats, Floats] | None,
     config: RelevanceConfig | None = None,
+    catalog: Catalog | None = None,
 ) -> Fitted:
     """`scorer` with trees in the place of its model, if they order queries better that were held out.
 
     Args:
         vectors: unit rows (Q, D) of the queries and (T, D) of the texts; None learns from words alone.
+        catalog: of the items that were judged, if some were.
     """
     config = config or RelevanceConfig()
-    seen = judged_features(scorer, judged, vectors)
+    seen = judged_features(scorer, judged, vectors, catalog)
     apart = np.random.default_rng(config.seed).random(len(judged.queries)) < config.held_out
     held = apart[judged.query]
     if len(np.unique(judged.query[held])) < 2 or len(np.unique(judged.query[~held])) < 2:
@@ -95,31 +103,42 @@ def fit_relevance(
     trees = fit_trees(seen[~held], judged.relevant[~held], judged.query[~held], config, weight[~held])
     told, query = judged.relevant[held], judged.query[held]
     found = trees.relevance(seen[held])
-    by_mix, by_trees = (mean_ndcg(s, told, query) for s in (scorer.model.relevance(seen[held]), found))
+    mixed = scorer.model.relevance(seen[held])
+    by_mix, by_trees = (mean_ndcg(scores, told, query) for scores in (mixed, found))
     model: Model = scorer.model
     if by_trees > by_mix:
         model = fit_trees(seen, judged.relevant, judged.query, config, weight)
     return Fitted(
         scorer=replace(scorer, model=model),
+        judgements=len(seen),
         mix_ndcg=by_mix,
         trees_ndcg=by_trees,
         trees_error=float(np.sqrt(np.mean((found - told) ** 2))),
+        held_out=found if by_trees > by_mix else mixed,
     )
 
 
 def judged_features(
-    scorer: RelevanceScorer, judged: Judgements, vectors: tuple[Floats, Floats] | None
+    scorer: RelevanceScorer,
+    judged: Judgements,
+    vectors: tuple[Floats, Floats] | None,
+    catalog: Catalog | None = None,
 ) -> Floats:
-    """Features (N, len(NAMES)) of judged pairs."""
+    """Features (N, len(NAMES)) of judged pairs; see `fit_relevance`."""
     found = np.zeros((len(judged.query), len(NAMES)), np.float32)
+    row = np.full(len(judged.texts), -1) if judged.row is None or catalog is None else judged.row
     order = np.argsort(judged.query, kind="stable")
     for places in np.split(order, np.flatnonzero(np.diff(judged.query[order])) + 1):
-        number = judged.query[places[0]]
-        texts = [judged.texts[text] for text in judged.text[places]]
-        vector, others = (
-            (None, None) if vectors is None else (vectors[0][number], vectors[1][judged.text[places]])
-        )
-        found[places] = scorer.features_of_texts(judged.queries[number], vector, texts, others)
+        query, vector = judged.queries[judged.query[places[0]]], None
+        if vectors is not None:
+            vector = vectors[0][judged.query[places[0]]]
+        known = row[judged.text[places]] >= 0
+        items, others = places[known], judged.text[places[~known]]
+        if catalog is not None and len(items):
+            found[items] = scorer.features(query, vector, row[judged.text[items]], catalog)
+        texts = [judged.texts[text] for text in others]
+        meant = None if vectors is None else vectors[1][others]
+        found[places[~known]] = scorer.features_of_texts(query, vector, texts, meant)
     return found
 
 
