@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -50,6 +51,28 @@ def stages(ranker: Ranker, sent: Sequence[str], reading: Reading) -> dict[str, f
     return {stage: cpu_us(lambda _, do=do: do()) for stage, do in work.items()}
 
 
+def cold_and_cached(ranker: Ranker, count: int) -> dict[str, float]:
+    """CPU ms of one whole call with texts (of titles) that nobody has sent before, and of it sent again."""
+    titles = ranker.bundle.catalog.titles
+    sent = [" ".join(" ".join(titles[row : row + LENGTH]).split()[:LENGTH]) for row in range(count)]
+    body = json.dumps({"query": "strong green tea", "documents": sent, "model": "m"}).encode()
+
+    def call() -> bytes:
+        asked = dialect_of(body).decode(body)
+        texts, candidates = texts_of(asked, Reading())
+        query = question(Envelope(q=asked.query), asked.extras, {}, len(texts), 0)
+        ranker.read(ranker.unread(candidates), lambda: True)
+        order, told = arranged(asked, ranker.score(query, candidates))
+        return V1.reply(Scored(order=order, scores=told, asked=asked, texts=texts, id="", model=""))
+
+    spent = {}
+    for state in ("cold", "cached"):
+        begun = time.process_time()
+        call()
+        spent[state] = 1e3 * (time.process_time() - begun)
+    return spent
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.dialects", description=__doc__)
@@ -63,6 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ):
             told = ", ".join(f"{stage} {us:.0f}" for stage, us in stages(ranker, sent, reading).items())
             print(f"{len(sent):>5} {name}: {told} µs")
+    if ranker.bundle.encoder is not None:
+        told = ", ".join(f"{state} {ms:.1f}" for state, ms in cold_and_cached(ranker, SIZES[0]).items())
+        print(f"{SIZES[0]:>5} texts of {LENGTH} words that no item has, encoded: {told} ms")
     vectors = np.random.default_rng(0).normal(size=(100, ranker.text_width)).astype(np.float32)
     for form, write in (("floats", numbers), ("base64", base64s)):
         print(f"  100 vectors as {form}: {cpu_us(lambda _, do=write: do(vectors)):.0f} µs")

@@ -1,6 +1,7 @@
 """CPU of a ranking in process: `python -m benchmarks.request BUNDLE --state URI --user ID`."""
 
 import argparse
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -43,10 +44,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return Query(id=name, surface=surface, time_ms=now_ms, length=10, user_id=user, text=text)
 
     catalog = ranker.bundle.catalog
+    new = itertools.count()
+    words: dict[str, Callable[[], str]] = {
+        "no words": lambda: "",
+        "words asked before": lambda: options.text,
+        "new words": lambda: f"{options.text} {next(new)}",
+    }
     for size in (100, 300, 1_000):
         candidates = Candidates.of(catalog.item_ids[:size])
-        spent = cpu_us(lambda number, c=candidates: ranker.rank(query(number, "search", options.text), c))
-        print(f"/rank, {len(candidates):>5} candidates {spent:>9.0f} µs")
+        spent = {
+            name: cpu_us(lambda n, c=candidates, say=say: ranker.rank(query(n, "search", say()), c))
+            for name, say in words.items()
+        }
+        told = ", ".join(f"{name} {us:.0f}" for name, us in spent.items())
+        print(f"/rank, {len(candidates):>5} candidates: {told} µs")
     print(f"/feed {cpu_us(lambda number: ranker.feed(query(number, 'feed', ''))):>27.0f} µs")
     interest = ranker.bundle.interest
     if isinstance(interest, InterestScorer):
