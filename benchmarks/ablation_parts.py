@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.ablation_pages import COLUMNS, DRAWN, EXTRA, OTHERS, SHELF, Pages
-from raysys.interest.combination import Average, Combination
-from raysys.interest.combine import Examples, combine
+from raysys.interest.combination import Combination
+from raysys.interest.combine import combine, competitors, held_out
+from raysys.interest.examples import Examples
 from raysys.interest.features import FEATURES, SOURCES
 from raysys.interest.fit import UNSEEN
 from raysys.interest.shelf import FACTS
@@ -50,8 +51,8 @@ class Variant:
     """Columns left out besides."""
     shelf: bool = True
     """Whether the popular items are recalled."""
-    part: int | None = None
-    """Of an average of combinations, this one alone."""
+    part: str | None = None
+    """The competitor for the combination that is taken, whoever wins."""
     order: str | None = None
     """A column that orders by itself, without a combination."""
 
@@ -69,8 +70,11 @@ class Variant:
 
 VARIANTS: Mapping[str, Variant] = {
     "full": Variant(),
-    "the sum alone": Variant(part=0),
-    "trees alone": Variant(part=1),
+    "the sum alone": Variant(part="listwise"),
+    "trees alone": Variant(part="trees"),
+    "LambdaMART alone": Variant(part="ranked"),
+    "the sum and trees": Variant(part="listwise + trees"),
+    "all three averaged": Variant(part="listwise + trees + ranked"),
     "no second network": Variant(less=("network",), more=("first network",)),
     "no network": Variant(less=("network",)),
     "no words": Variant(less=("words",)),
@@ -128,11 +132,11 @@ def fitted(pages: Pages, variant: Variant, seed: int) -> Combination | None:
     """The combination of a variant; none where a column orders by itself."""
     if variant.order is not None:
         return None
-    (used,), _, _ = combine(lesson_of(pages, variant, seed), ("purchase",), 1.0, seed, "ndcg")
+    lesson = lesson_of(pages, variant, seed)
     if variant.part is None:
-        return used
-    assert isinstance(used, Average), "sum and trees are told apart where both were averaged"
-    return used.parts[variant.part]
+        return combine(lesson, ("purchase",), 1.0, seed, "ndcg").used[0]
+    outside = np.isin(lesson.person, held_out(lesson.person, seed))
+    return competitors(lesson, outside, 0, 1.0, seed, "ndcg")[1][variant.part]
 
 
 def judged(pages: Pages, variant: Variant, combination: Combination | None) -> Floats:

@@ -11,8 +11,8 @@ import numpy as np
 
 from raysys.boosting import onnx_of
 from raysys.errors import ConfigError, DataError
+from raysys.interest.boosted import TREES
 from raysys.interest.combination import Trees
-from raysys.interest.combine import TREES
 from raysys.interest.features import UserView, features
 from raysys.interest.habits import Habits
 from raysys.interest.recall import recall

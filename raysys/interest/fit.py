@@ -9,8 +9,9 @@ from raysys.catalog import Catalog
 from raysys.errors import ConfigError, DataError
 from raysys.events import KINDS, Kind
 from raysys.interest.asked import Asked, places_from_end, stretch
-from raysys.interest.combine import Aim, Contest, Examples, combine, held_out
+from raysys.interest.combine import Aim, Contest, combine, held_out
 from raysys.interest.encoder import UserEncoder
+from raysys.interest.examples import Examples
 from raysys.interest.features import Partners, UserView, features
 from raysys.interest.habits import NOBODY, Habits, habits_of
 from raysys.interest.interactions import Interactions, popularity

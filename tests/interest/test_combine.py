@@ -8,16 +8,12 @@ import pytest
 
 from raysys.boosting import onnx_of
 from raysys.evaluation.metrics import log_loss, ndcg
+from raysys.interest.boosted import TREES
 from raysys.interest.combination import Average, Combination, Logistic, Trees, load_combination
-from raysys.interest.combine import (
-    TREES,
-    Examples,
-    combine,
-    held_out,
-    line_through,
-    listwise,
-    page_ndcg,
-)
+from raysys.interest.combine import combine, competitors, held_out, page_ndcg
+from raysys.interest.examples import Examples
+from raysys.interest.lines import line_through
+from raysys.interest.sums import listwise
 
 PEOPLE, EACH, WIDTH = 120, 60, 4
 
@@ -168,10 +164,27 @@ def test_the_order_within_pages_is_judged_as_one_by_one() -> None:
     assert page_ndcg(scores, np.zeros(600, bool), page) == 0.0
 
 
-def test_where_the_order_counts_the_listwise_sum_competes() -> None:
-    _, (contest,), _ = combine(examples(twisted=True), ("click",), 1.0, 0, "ndcg")
+def test_where_the_order_counts_a_listwise_sum_and_ranked_trees_compete_alone_and_averaged() -> None:
+    told = examples(twisted=True)
+    (used,), (contest,), (fresh,) = combine(told, ("click",), 1.0, 0, "ndcg")
     assert contest.winner == max(contest.ndcg, key=lambda name: contest.ndcg[name])
-    assert set(contest.ndcg) == {"listwise", "trees", "both"}
+    alone = {"listwise", "trees", "ranked"}
+    assert alone < set(contest.ndcg)
+    assert len(contest.ndcg) == 7
+    assert contest.ndcg["ranked"] > contest.ndcg["listwise"] + 0.1  # no sum can follow what is twisted
+    outside = np.isin(told.person, held_out(told.person, 0))
+    heard = page_ndcg(fresh.log_odds(told.seen[outside]), told.done[outside, 0], told.page[outside])
+    assert heard == pytest.approx(contest.ndcg[contest.winner])
+    inside = page_ndcg(used.log_odds(told.seen[outside]), told.done[outside, 0], told.page[outside])
+    assert inside > heard  # what is used learned from those held out too
+
+
+def test_an_average_of_combinations_is_the_mean_of_their_log_odds() -> None:
+    told = examples(twisted=False)
+    outside = np.isin(told.person, held_out(told.person, 0))
+    found, _ = competitors(told, outside, 0, 1.0, 0, "ndcg")
+    apart = [found[name].log_odds(told.seen) for name in ("listwise", "ranked")]
+    np.testing.assert_allclose(found["listwise + ranked"].log_odds(told.seen), np.mean(apart, axis=0))
 
 
 def test_an_average_is_that_of_log_odds_and_survives_saving(tmp_path: Path) -> None:
