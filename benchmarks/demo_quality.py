@@ -11,12 +11,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from raysys.catalog import Catalog
 from raysys.dataset import complete_journey
 from raysys.dataset.read import read
 from raysys.interest.encoder import UserEncoder
-from raysys.interest.fit import fit_interest
+from raysys.interest.fit import counted, fit_interest
+from raysys.interest.habits import NOBODY
 from raysys.interest.interactions import Interactions
+from raysys.interest.scorer import InterestScorer
 from raysys.types import DAY_MS
 from tuning.dataset import make
 from tuning.document import document
@@ -24,6 +28,7 @@ from tuning.log import read_log
 from tuning.loop import LoopSettings
 from tuning.network import SearchSettings, tune_network
 from tuning.quality import Alternative, measure
+from tuning.stand_in import StandInEngine
 from tuning.story import print_quality
 
 DAYS = 28
@@ -62,14 +67,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not options.no_document:
         others["document's network"] = document(before, len(catalog), now_ms, settings.half_life_days)
     truth = events.since(now_ms).before(now_ms + DAYS * DAY_MS)
-    day = settings.day_starts_h * 3_600_000
     table = measure(
-        fitted.scorer, before, truth, now_ms, others, most_queries=options.queries, day_starts_ms=day
+        fitted.scorer,
+        before,
+        truth,
+        now_ms,
+        others,
+        most_queries=options.queries,
+        day_starts_ms=settings.day_starts_h * 3_600_000,
+        searched=impersonal(fitted.scorer, counted(catalog, before, now_ms, config), now_ms),
     )
     print_quality(table)
     options.out.mkdir(parents=True, exist_ok=True)
     name = f"{'validation' if options.validate else 'test'}-{options.seed}.json"
     (options.out / name).write_text(json.dumps({"rows": table.rows(), "coverage": table.coverage}, indent=1))
+
+
+def impersonal(scorer: InterestScorer, catalog: Catalog, now_ms: int) -> dict[str, Alternative]:
+    """Orders of a search that are the same for everybody: the stand-in engine's, and that for a stranger."""
+    engine = StandInEngine(catalog).standing
+    asked = scorer.probs(scorer.view_of(NOBODY, now_ms), np.arange(len(catalog)), now_ms, asked=True)
+    stranger = asked[:, scorer.kinds.index(scorer.primary)].astype(np.float64)
+    return {"engine's order": lambda user, view: engine, "raysys, a stranger": lambda user, view: stranger}
 
 
 def _network(events: Interactions, catalog: Catalog, out: Path, now_ms: int) -> UserEncoder:

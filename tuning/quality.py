@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from raysys.evaluation.metrics import clustered_error, ndcg
 from raysys.interest.features import SOURCES, UserView
-from raysys.interest.habits import Habits, habits_of
+from raysys.interest.habits import habits_of
 from raysys.interest.interactions import Interactions
 from raysys.interest.recall import recall
 from raysys.interest.scorer import InterestScorer
@@ -99,6 +99,7 @@ def measure(
     others: Mapping[str, Alternative] | None = None,
     most_queries: int = 0,
     day_starts_ms: int = 0,
+    searched: Mapping[str, Alternative] | None = None,
 ) -> Table:
     """What everybody known from `before` (all before `now_ms`) did in `truth`, ranked by each system.
 
@@ -107,6 +108,7 @@ def measure(
         others: more systems than the simple ones.
         most_queries: search queries looked at for each user; 0 is all of them.
         day_starts_ms: when a shopping day begins, after midnight UTC.
+        searched: systems that are looked at in searches alone.
     """
     systems = simple_systems() | dict(others or {})
     if scorer.network is not None:
@@ -117,7 +119,11 @@ def measure(
         if user in everybody:
             rows, day = truth.row[places], (truth.time_ms[places] - day_starts_ms) // DAY_MS
             first = np.unique(rows[day == day.min()])
-            _user(sheet, scorer, systems, user, everybody[user], first, np.unique(rows), now_ms, most_queries)
+            view, window = scorer.view_of(everybody[user], now_ms), np.unique(rows)
+            scores = {name: system(user, view) for name, system in systems.items()}
+            _user(sheet, scorer, scores, user, view, first, window, now_ms)
+            scores |= {name: system(user, view) for name, system in (searched or {}).items()}
+            _searches(sheet, scorer, scores, user, view, window, now_ms, most_queries)
     return sheet.table()
 
 
@@ -155,20 +161,17 @@ class _Sheet:
 def _user(
     sheet: _Sheet,
     scorer: InterestScorer,
-    systems: Mapping[str, Alternative],
+    scores: dict[str, Floats],
     user: int,
-    habits: Habits,
+    view: UserView,
     first: Ints,
     window: Ints,
     now_ms: int,
-    most_queries: int,
 ) -> None:
-    """All tasks of one user."""
-    view = scorer.view_of(habits, now_ms)
+    """What one user took, asked for nothing."""
     size = len(view.place)
     primary = scorer.kinds.index(scorer.primary)
     recalled = recall(view, scorer.sizes)
-    scores = {name: system(user, view) for name, system in systems.items()}
     model = np.full(size, -np.inf)
     model[recalled] = scorer.probs(view, recalled, now_ms)[:, primary]
     sheet.predicted(model[recalled], np.isin(recalled, window))
@@ -183,6 +186,22 @@ def _user(
         if len(truth):
             values = {name: _ndcg(score, truth, shown) for name, score in (scores | {MODEL: model}).items()}
             sheet.add(task, user, values, float(np.isin(truth, recalled).mean()))
+
+
+def _searches(
+    sheet: _Sheet,
+    scorer: InterestScorer,
+    scores: Mapping[str, Floats],
+    user: int,
+    view: UserView,
+    window: Ints,
+    now_ms: int,
+    most_queries: int,
+) -> None:
+    """What one user took of each leaf, among its items."""
+    fresh = np.ones(len(view.place), np.bool_)
+    fresh[view.rows] = False
+    primary = scorer.kinds.index(scorer.primary)
     codes = view.shelf.codes[LEAF]
     leaves = np.unique(codes[window])
     for leaf in leaves[: most_queries or None].tolist():

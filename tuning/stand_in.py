@@ -34,6 +34,11 @@ class StandInEngine:
         self._lengths = lengths
         self._found: dict[str, Ints] = {}
 
+    @property
+    def standing(self) -> Floats:
+        """(I,) what orders items that all have the words of a query."""
+        return np.asarray((1.0 + self._popular) / np.sqrt(self._lengths))
+
     def search(self, text: str, length: int) -> Ints:
         """Rows of up to `length` items, best first."""
         if text not in self._found:
@@ -47,8 +52,7 @@ class StandInEngine:
             rows = found if rows is None else np.intersect1d(rows, found, assume_unique=True)
         if rows is None:
             return np.zeros(0, np.int64)
-        score = (1.0 + self._popular[rows]) * np.sqrt(len(asked) / self._lengths[rows])
-        return np.asarray(rows[np.argsort(-score, kind="stable")])
+        return np.asarray(rows[np.argsort(-self.standing[rows], kind="stable")])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

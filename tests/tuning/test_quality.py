@@ -81,3 +81,17 @@ def test_what_is_new_to_somebody_is_never_what_they_bought() -> None:
     assert set(TASKS) & set(table.users) == {"first_day", "window", "search"}
     assert "search repeat" in table.users
     assert "search new type" not in table.users
+
+
+def test_systems_of_searches_alone_are_asked_in_searches_alone() -> None:
+    """One that gives every person's own item the best score is right wherever that item was bought."""
+    events, cut = log(), (DAYS - 10) * DAY_MS
+    config = InterestConfig(kinds=("purchase",), primary="purchase", horizon_days=10)
+    scorer = fit_interest(events.before(cut), catalog(), config).scorer
+    again = events.since(cut)
+    again = again.where(again.row == again.user % ITEMS)
+    searched = {"oracle": lambda user, view: 1.0 * (np.arange(ITEMS) == user % ITEMS)}
+    table = measure(scorer, events.before(cut), again, cut, searched=searched)
+    assert table.mean("search", "oracle") == (1.0, 0.0)
+    assert table.mean("search repeat", "oracle") == (1.0, 0.0)
+    assert "oracle" not in table.systems("window")
