@@ -46,17 +46,16 @@ def packaged_model() -> Path:
 
 
 class _Pooled(torch.nn.Module):
-    """The encoder as a function of tensors: mean of the token vectors."""
+    """The encoder as a function of tensors, with all of its modules: body, pooling, and what follows them."""
 
     def __init__(self, encoder: Any) -> None:
         super().__init__()
-        self.body = encoder[0].auto_model
+        self.whole = encoder
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        tokens = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, T, D)
-        mask = attention_mask.unsqueeze(-1).to(tokens.dtype)
-        pooled: torch.Tensor = (tokens * mask).sum(1) / mask.sum(1).clamp(min=1e-9)  # (B, D)
-        return pooled
+        found = self.whole({"input_ids": input_ids, "attention_mask": attention_mask})
+        vector: torch.Tensor = found["sentence_embedding"]  # (B, D)
+        return vector
 
 
 def _to_onnx(encoder: Any, path: Path) -> None:

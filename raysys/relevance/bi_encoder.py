@@ -1,0 +1,277 @@
+"""A sentence encoder learns what a shop's queries mean, from judgements or clicks (fine-tuning a bi-encoder).
+
+Only the upper layers learn, in bfloat16 where the processor has it: a log of some thousand pairs moves them
+enough, and the words that it never says stay where they were.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+
+from raysys.errors import ConfigError, DataError
+from raysys.relevance.fit import Judgements, mean_ndcg
+from raysys.relevance.lessons import Lesson, lessons, some
+from raysys.relevance.objectives import Objectives
+from raysys.text.augment import Augmenter
+from raysys.text.normalize import normalize
+from raysys.types import Floats, Ints
+
+Objective: TypeAlias = Literal["graded", "ordered", "contrastive"]
+CHUNK = 32
+"""Texts of about one length that are encoded together."""
+MOST_TOKENS = 64
+"""In training; titles are shorter."""
+STATE = "state.pt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderConfig:
+    """How the encoder learns."""
+
+    objectives: tuple[Objective, ...] = ("graded",)
+    """What a step minimizes, summed; see `raysys.relevance.objectives`."""
+    layers: int = 3
+    """So many of the upper layers learn."""
+    learning_rate: float = 3e-5
+    pairs: int = 96
+    """In a step, and about so many: the pairs of a query stay together."""
+    passes: float = 1.0
+    cpu_seconds: float = 0.0
+    """After so many it ends, with the learning rate brought down until then; 0 is no limit."""
+    held_out: float = 0.1
+    """Share of the queries that say when to stop; 0 learns from all, to the end."""
+    checks: int = 10
+    """How often they are asked."""
+    patience: int = 3
+    """So many checks without a gain end it."""
+    augmenter: Augmenter = field(default_factory=Augmenter)
+    """How queries are said otherwise while learning."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.objectives or set(self.objectives) - {"graded", "ordered", "contrastive"}:
+            raise ConfigError(
+                f"objectives are {self.objectives}, expected graded, ordered, contrastive or several of them"
+            )
+        if not 0.0 <= self.held_out < 1.0:
+            raise ConfigError(f"held_out is {self.held_out}, must be in [0, 1)")
+        for name in ("layers", "pairs", "checks", "patience"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}, must be at least 1")
+        if self.passes <= 0.0 or self.cpu_seconds < 0.0 or self.learning_rate <= 0.0:
+            raise ConfigError("passes and learning_rate must be above 0, cpu_seconds at least 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """Where the encoder stands after some of its lessons."""
+
+    pairs: int
+    cpu_seconds: float
+    loss: float
+    """Mean of the steps since the last check."""
+    held_loss: float
+    """On the queries that were held out; NaN if none were."""
+    ndcg: float
+    """@5 on them, by the vectors alone."""
+
+
+def fine_tune(
+    encoder: Any, judged: Judgements, config: EncoderConfig, folder: Path | None = None
+) -> Iterator[Check]:
+    """Fit a SentenceTransformer in place; after the last check it is as good as it was at its best.
+
+    Args:
+        folder: keeps the state after every check, so that a run that was stopped goes on from it.
+
+    Raises:
+        DataError: nothing can be learned from the judgements.
+    """
+    held = np.random.default_rng(config.seed).random(len(judged.queries)) < config.held_out
+    apart = held[judged.query]
+    told = some(judged, ~apart)
+    asked = some(judged, apart) if apart.any() and np.ptp(judged.relevant[apart]) else None
+    learner = _Learner(encoder, config, Objectives.of(encoder, told, config.objectives, vectors))
+    steps = max(round(config.passes * len(told.query) / config.pairs), 1)
+    if folder is not None and (folder / STATE).exists():
+        learner.restore(folder / STATE)
+    elif asked is not None:
+        learner.judge(asked)
+        yield learner.checks[-1]
+    begun, every = time.process_time() - learner.spent, max(steps // config.checks, 1)
+    for number, lesson in enumerate(lessons(told, config.pairs, steps, config.seed)):
+        if number < learner.steps:
+            continue
+        done = max(number / steps, learner.spent / config.cpu_seconds if config.cpu_seconds else 0.0)
+        if done >= 1.0 or learner.stopped:
+            break
+        learner.step(lesson, done)
+        learner.spent = time.process_time() - begun
+        if learner.steps % every == 0 or learner.steps == steps:
+            learner.judge(asked)
+            if folder is not None:
+                learner.keep(folder / STATE)
+            yield learner.checks[-1]
+    learner.finish()
+
+
+class _Learner:
+    """An encoder with its optimizer, and the best that it has been."""
+
+    def __init__(self, encoder: Any, config: EncoderConfig, objectives: Objectives) -> None:
+        self.encoder, self.config, self.objectives = encoder, config, objectives
+        self.steps, self.pairs, self.spent = 0, 0, 0.0
+        self.checks: list[Check] = []
+        self._losses: list[float] = []
+        self._learning = learning_parts(encoder, config.layers)
+        self._best: dict[str, torch.Tensor] = {}
+        self._optimizer = torch.optim.AdamW(self._learning.values(), config.learning_rate, weight_decay=0.01)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the last checks brought nothing."""
+        losses = [check.held_loss for check in self.checks]
+        return len(losses) > self.config.patience and min(losses[: -self.config.patience]) <= min(
+            losses[-self.config.patience :]
+        )
+
+    def step(self, lesson: Lesson, done: float) -> None:
+        """One step; `done` says how much of the whole is behind it, for warm-up and decay."""
+        rng = np.random.default_rng([self.config.seed, self.steps])
+        torch.manual_seed(int(rng.integers(2**31)))  # dropout, so that what goes on is what would have been
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * min((self.steps + 1) / 20, 1.0) * (1.0 - done)
+        self.encoder.train()
+        queries = [self.config.augmenter(text, rng) for text in lesson.queries]
+        loss = self.objectives(embedded(self.encoder, queries), embedded(self.encoder, lesson.texts), lesson)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(list(self._learning.values()), 1.0)
+        self._optimizer.step()
+        self._losses.append(float(loss.detach()))
+        self.steps, self.pairs = self.steps + 1, self.pairs + len(lesson.query)
+
+    def judge(self, asked: Judgements | None) -> None:
+        """Add a check by the queries that were held out."""
+        held = ndcg = float("nan")
+        if asked is not None:
+            queries, texts = vectors(self.encoder, asked.queries), vectors(self.encoder, asked.texts)
+            held = self.objectives.mean(queries, texts, asked)
+            cosine = np.sum(queries[asked.query] * texts[asked.text], axis=1)
+            ndcg = mean_ndcg(cosine, asked.relevant, asked.query)
+        loss = float(np.mean(self._losses)) if self._losses else float("nan")
+        self._losses.clear()
+        best = min((check.held_loss for check in self.checks), default=float("inf"))
+        self.checks.append(
+            Check(pairs=self.pairs, cpu_seconds=self.spent, loss=loss, held_loss=held, ndcg=ndcg)
+        )
+        if not held >= best:  # also where nobody was held out
+            self._best = {name: part.detach().clone() for name, part in self._learning.items()}
+
+    def finish(self) -> None:
+        """Back to the best."""
+        self._load(self._best)
+        self.encoder.eval()
+
+    def keep(self, path: Path) -> None:
+        """Write everything that `restore` needs, whole or not at all."""
+        state = {
+            "learning": {name: part.detach() for name, part in self._learning.items()},
+            "best": self._best,
+            "optimizer": self._optimizer.state_dict(),
+            "steps": self.steps,
+            "pairs": self.pairs,
+            "spent": self.spent,
+            "ends": [self.objectives.low, self.objectives.high],
+            "checks": [[getattr(check, name) for name in Check.__slots__] for check in self.checks],
+        }
+        draft = path.with_suffix(".tmp")
+        torch.save(state, draft)
+        draft.replace(path)
+
+    def restore(self, path: Path) -> None:
+        """Go on from where `keep` was."""
+        state = torch.load(path, weights_only=True)
+        self._load(state["learning"])
+        self._best = state["best"]
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.steps, self.pairs, self.spent = state["steps"], state["pairs"], state["spent"]
+        self.objectives = self.objectives.between(*state["ends"])
+        self.checks = [Check(**dict(zip(Check.__slots__, told, strict=True))) for told in state["checks"]]
+
+    def _load(self, parts: dict[str, torch.Tensor]) -> None:
+        with torch.no_grad():
+            for name, part in parts.items():
+                self._learning[name].copy_(part)
+
+
+def learning_parts(encoder: Any, layers: int) -> dict[str, torch.nn.Parameter]:
+    """The parameters of the upper layers and of what follows the body; the others stand still."""
+    encoder.requires_grad_(False)
+    blocks = [
+        module for module in encoder.modules()
+        if isinstance(module, torch.nn.ModuleList) and len(module) > 1
+    ]  # fmt: skip
+    if not blocks:
+        raise ConfigError("the encoder has no stack of layers; take a transformer")
+    stack = max(blocks, key=lambda block: sum(part.numel() for part in block.parameters()))
+    for block in list(stack)[-layers:]:
+        block.requires_grad_(True)
+    for module in list(encoder)[1:]:
+        module.requires_grad_(True)
+    return {name: part for name, part in encoder.named_parameters() if part.requires_grad}
+
+
+def embedded(encoder: Any, texts: Sequence[str]) -> torch.Tensor:
+    """Vectors (n, D) of texts with their gradients, float32; encoded in chunks of about one length."""
+    tokenizer, device = encoder.tokenizer.backend_tokenizer, encoder.device
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(MOST_TOKENS)
+    ids = [found.ids for found in tokenizer.encode_batch([normalize(text) for text in texts])]
+    order = np.argsort([len(row) for row in ids], kind="stable")
+    parts = []
+    for chunk in np.array_split(order, max(-(-len(order) // CHUNK), 1)):
+        tokens = torch.nn.utils.rnn.pad_sequence(
+            [torch.tensor(ids[place]) for place in chunk], batch_first=True
+        )
+        lengths = torch.tensor([len(ids[place]) for place in chunk])
+        mask = (torch.arange(tokens.shape[1]) < lengths[:, None]).to(torch.int64)
+        with torch.autocast(device.type, torch.bfloat16, enabled=is_bf16_fast(device)):
+            found = encoder({"input_ids": tokens.to(device), "attention_mask": mask.to(device)})
+        parts.append(found["sentence_embedding"].float())
+    return torch.cat(parts)[torch.from_numpy(np.argsort(order)).to(device)]
+
+
+def vectors(encoder: Any, texts: Sequence[str]) -> Floats:
+    """Unit rows (n, D) float32 of texts, without dropout."""
+    encoder.eval()
+    with torch.no_grad():
+        parts = [embedded(encoder, texts[first : first + 1_000]) for first in range(0, len(texts), 1_000)]
+    return np.asarray(torch.nn.functional.normalize(torch.cat(parts)).cpu().numpy(), np.float32)
+
+
+def is_bf16_fast(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 by itself; where it only imitates it, float32 is faster."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(able.get("avx512_bf16", False))
+
+
+def average(states: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """The mean of the weights of encoders that began alike (a model soup, Wortsman et al. 2022)."""
+    if not states:
+        raise DataError("there are no encoders to average")
+    return {name: torch.stack([state[name].float() for state in states]).mean(0) for name in states[0]}
+
+
+def shards(queries: Sequence[str], count: int) -> Ints:
+    """A shard (Q,) in [0, count) of every query, by its words alone: it is the same in any file."""
+    import zlib
+
+    return np.array([zlib.crc32(normalize(text).encode()) % count for text in queries], np.int64)
