@@ -6,7 +6,7 @@ contract refuses; what people asked to be forgotten is.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +16,23 @@ from tqdm import tqdm
 
 from raysys.catalog import Catalog
 from raysys.dataset.mapping import Mapping as Columns
+from raysys.dataset.queries import placed
 from raysys.dataset.read import Read, Refusal, read, write_quarantine
 from raysys.dataset.wishes import GONE, Wishes
 from raysys.errors import ConfigError, DataError
 from raysys.events import KINDS, Event, Impression, ItemUpdate
 from raysys.interest.asked import Asked, Split, by_time, leave_one_out
-from raysys.interest.interactions import Interactions
+from raysys.interest.interactions import Interactions, asked_in
 from raysys.text.encoder import TextEncoder
 from raysys.types import Ints
 
 LEAVE_ONE_OUT = "leave-one-out"
 NO_TARGET = "hide"
 """A kind that says what somebody does not want."""
+BEYOND = 1 << 42
+"""Milliseconds, more than any time."""
 KEPT = ("user_id", "session_id", "item_id", "kind", "time_ms", "event_id")
+SHOWN = dict.fromkeys(("session_id", "user_id", "event_id", "query"), pl.String) | {"time_ms": pl.Int64}
 PAIR = {"session_id": pl.String, "user_id": pl.String, "time_ms": pl.Int64}
 ASKED = {"user_id": pl.String, "item_id": pl.String, "time_ms": pl.Int64}
 
@@ -38,7 +42,8 @@ class EventLog:
     """What files of events held."""
 
     events: Interactions
-    """In order of time; equal times in the order of the files and of the lines in them."""
+    """In order of time; equal times in the order of the files and of the lines in them. Beside them what
+    people asked for, as their impressions tell."""
     catalog: Catalog
     """Every item that was described or interacted with; one without a title is named by its id."""
     users: Mapping[str, int]
@@ -76,19 +81,21 @@ def read_events(
         quarantine.parent.mkdir(parents=True, exist_ok=True)
         write_quarantine(found.refused, quarantine)
     left: Counter[str] = Counter()
-    frame = _usable(found, left)
+    frame, asked = _usable(found, left)
     if not len(frame):
         raise DataError(
             f"{found.rows} rows hold no interaction to learn from; {len(found.refused)} were refused"
             f" ({found.reasons()}), left out: {dict(left)}"
         )
     keys = frame["user"].unique().sort()
+    users = dict(zip(keys.to_list(), range(len(keys)), strict=True))
     catalog = _catalog(found.items, frame["item_id"], encoder)
     interactions = Interactions(
         user=_codes(frame["user"], keys),
         row=_codes(frame["item_id"], pl.Series(catalog.item_ids, dtype=pl.String)),
         kind=_codes(frame["kind"], pl.Series(KINDS, dtype=pl.String)),
         time_ms=frame["time_ms"].to_numpy().astype(np.int64),
+        queries=asked_in(asked, users),
     )
     report = {
         "rows": found.rows,
@@ -96,6 +103,7 @@ def read_events(
         "refused_fields": found.reasons(),
         "left_out": dict(sorted(left.items())),
         "interactions": len(frame),
+        "queries": len(asked),
         "kinds": dict(sorted(frame["kind"].value_counts().iter_rows())),
         "users": len(keys),
         "items": len(catalog),
@@ -103,7 +111,6 @@ def read_events(
         "first_ms": int(interactions.time_ms[0]),
         "last_ms": int(interactions.time_ms[-1]),
     }
-    users = dict(zip(keys.to_list(), range(len(keys)), strict=True))
     return EventLog(events=interactions, catalog=catalog, users=users, report=report)
 
 
@@ -176,23 +183,27 @@ class _Found:
 
     frames: list[pl.DataFrame] = field(default_factory=list)
     items: list[ItemUpdate] = field(default_factory=list)
-    shown: list[Impression] = field(default_factory=list)
+    shown: list[tuple[Impression, int]] = field(default_factory=list)
+    """With how many interactions came before."""
     others: list[Event] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
     rows: int = 0
+    size: int = 0
+    """Interactions so far."""
 
     def add(self, chunk: Read) -> None:
         self.rows += chunk.rows
         self.refused += chunk.refused
         self.frames.append(chunk.interactions.select(KEPT))
-        for event in chunk.others:
+        for event, after in zip(chunk.others, chunk.after, strict=True):
             match event:
                 case ItemUpdate():
                     self.items.append(event)
                 case Impression():
-                    self.shown.append(event)
+                    self.shown.append((event, self.size + after))
                 case _:
                     self.others.append(event)
+        self.size += len(chunk.interactions)
 
     def reasons(self) -> dict[str, int]:
         """How often each field was at fault."""
@@ -211,14 +222,20 @@ def _chunks(
         yield from read([path], columns)
 
 
-def _usable(found: _Found, left: Counter[str]) -> pl.DataFrame:
-    """Interactions (user, item_id, kind, time_ms) in order of time; `left` counts what was left out."""
+def _usable(found: _Found, left: Counter[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Interactions (user, item_id, kind, time_ms) in order of time, and the queries of their users.
+
+    `left` counts the interactions that were left out.
+    """
     nothing = dict.fromkeys(KEPT, pl.String) | {"time_ms": pl.Int64}
     frame = pl.concat(found.frames) if found.frames else pl.DataFrame(schema=nothing)
     found.frames.clear()
-    told = {name: [getattr(event, name) for event in found.shown] for name in PAIR}
-    pairs = pl.concat([frame.select(*PAIR), pl.DataFrame(told, schema=PAIR)]).drop_nulls()
-    frame = Wishes.of(found.others).owners(pairs).marked(frame)
+    frame = frame.with_columns(place=pl.int_range(len(frame), dtype=pl.Int64))
+    shown = _shown(found)
+    owners = Wishes.of(found.others).owners(
+        pl.concat([frame.select(*PAIR), shown.select(*PAIR)]).drop_nulls()
+    )
+    frame = owners.marked(frame)
     for why, gone in (
         (GONE, pl.col("gone")),
         ("of nobody: neither user_id nor session_id", pl.col("user").is_null()),
@@ -229,8 +246,21 @@ def _usable(found: _Found, left: Counter[str]) -> pl.DataFrame:
         left[why] = len(frame) - len(kept)
         frame = kept
     left += Counter()  # drops the zeros
+    asked = shown.filter(pl.col("query") != "")
+    if len(asked):
+        asked = owners.marked(asked).filter(~pl.col("gone")).drop_nulls("user")
+        asked = asked.filter(pl.col("event_id").is_null() | pl.col("event_id").is_first_distinct())
+        asked = placed(frame, asked.select("user", "time_ms", "read", "place", "query"))
     # stable: a day's events of a log with days only keep the order of their lines
-    return frame.select("user", "item_id", "kind", "time_ms").sort("time_ms", maintain_order=True)
+    return frame.select("user", "item_id", "kind", "time_ms").sort("time_ms", maintain_order=True), asked
+
+
+def _shown(found: _Found) -> pl.DataFrame:
+    """The impressions in their order, with how many interactions were `read` before each."""
+    events = [event for event, _ in found.shown]
+    columns: dict[str, Any] = {name: [getattr(event, name) for event in events] for name in SHOWN}
+    columns |= {"read": [read for _, read in found.shown], "place": range(len(events))}
+    return pl.DataFrame(columns, schema=SHOWN | {"read": pl.Int64, "place": pl.Int64})
 
 
 def _catalog(items: list[ItemUpdate], seen: pl.Series, encoder: Path | None) -> Catalog:
@@ -253,6 +283,11 @@ def _with(events: Interactions, user: Ints, row: Ints, time_ms: Ints) -> Interac
     if not len(user):
         return events
     kind = np.full(len(user), np.bincount(events.kind).argmax())
+    asked = events.queries
+    moments = np.sort(user * BEYOND + time_ms)
+    more = np.searchsorted(moments, asked.user * BEYOND + asked.time_ms) - np.searchsorted(
+        moments, asked.user * BEYOND
+    )
     joined = np.concatenate([events.time_ms, time_ms])
     order = np.argsort(joined, kind="stable")
     return Interactions(
@@ -260,4 +295,5 @@ def _with(events: Interactions, user: Ints, row: Ints, time_ms: Ints) -> Interac
         row=np.concatenate([events.row, row])[order],
         kind=np.concatenate([events.kind, kind])[order],
         time_ms=joined[order],
+        queries=replace(asked, after=asked.after + more),
     )

@@ -102,7 +102,7 @@ def export_file(part: Part, watch: Callable[[int], Any] = lambda users: None) ->
     tops, vectors = (_Growing(part.draft / name / part.file.name) for name in (TOP, USERS))
     users = 0
     with tops, vectors:
-        for chunk in _with_an_empty_one(file_chunks(part.file, CHUNK)):
+        for chunk in _with_an_empty_one(file_chunks(part.file, CHUNK, queries=True)):
             people = list(known_of(chunk, lister.catalog, part.now_ms))
             tops.add(_tops(lister, people, part))
             if lister.network is not None:
@@ -124,7 +124,8 @@ def _in_ray(parts: list[Part], shards: int) -> int:
 
 def _with_an_empty_one(chunks: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
     """First a chunk of nobody, so that a file without users has its columns all the same."""
-    schema: dict[str, Any] = {"user": pl.String, "item": pl.String, "kind": pl.String, "time_ms": pl.Int64}
+    names = ("user", "item", "kind", "query")
+    schema: dict[str, Any] = dict.fromkeys(names, pl.String) | {"time_ms": pl.Int64}
     yield pl.DataFrame(schema=schema)
     yield from chunks
 

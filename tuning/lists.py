@@ -14,7 +14,7 @@ from raysys.dataset.build import read_lines
 from raysys.errors import BundleError
 from raysys.events import KINDS, ItemUpdate
 from raysys.interest.habits import Habits, habits_of
-from raysys.interest.interactions import Interactions
+from raysys.interest.interactions import Interactions, asked_in, split
 from raysys.interest.scorer import InterestScorer
 from raysys.interest.source import NetworkSource
 from raysys.state.fold import HIDDEN
@@ -86,7 +86,7 @@ class Lister:
         """The first network's vector (D,) of a user; zero for somebody without known items."""
         assert self.network is not None
         history = habits.history_rows, habits.history_kinds, habits.history_ms
-        return self.network.encoder.user_vector(*history, self.network.vectors, now_ms)
+        return self.network.encoder.user_vector(*history, self.network.vectors, now_ms, habits.queries)
 
 
 @cache
@@ -109,23 +109,29 @@ class Known:
 def known_of(chunk: pl.DataFrame, catalog: Catalog, now_ms: int) -> Iterator[Known]:
     """Everybody in a chunk of whole histories (user, item, kind, time_ms) who did anything before a moment.
 
+    Queries that stand between the interactions, in a column `query`, are known too.
+
     It is what folding the same events gives, but for the place that an ad's answers take among
     the own items of somebody with more than a thousand.
     """
     chunk = chunk.filter(pl.col("user").is_not_null(), pl.col("time_ms") < now_ms)
-    chunk = chunk.with_columns(code=pl.col("user").rle_id()).sort("time_ms", maintain_order=True)
-    users = chunk.select("code", "user").unique().sort("code")["user"].to_list()
+    chunk = chunk.with_columns(code=pl.col("user").rle_id())
+    chunk, asked = split(chunk)
+    chunk = chunk.sort("time_ms", maintain_order=True)
+    users = dict(chunk.select("user", "code").unique().iter_rows())
     row = _rows(chunk["item"], catalog)
     events = Interactions(
         user=chunk["code"].to_numpy().astype(np.int64),
         row=row,
         kind=chunk["kind"].replace_strict(dict(zip(KINDS, range(len(KINDS)), strict=True))).to_numpy(),
         time_ms=chunk["time_ms"].to_numpy(),
+        queries=asked_in(asked, users),
     )
+    names = {code: user for user, code in users.items()}
     hidden = _hidden(events)
     for code, habits in habits_of(events).items():
         unseen = hidden.get(code, np.zeros(0, np.int64))
-        yield Known(users[code], _of_catalog(habits, len(catalog)), unseen[unseen < len(catalog)])
+        yield Known(names[code], _of_catalog(habits, len(catalog)), unseen[unseen < len(catalog)])
 
 
 def _rows(items: pl.Series, catalog: Catalog) -> Ints:

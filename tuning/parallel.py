@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +19,7 @@ from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from raysys.catalog import Catalog
 from raysys.config import read_settings
 from raysys.dataset.build import read_lines
-from raysys.dataset.stream import interaction_files
+from raysys.dataset.stream import interaction_files, user_chunks
 from raysys.errors import DataError
 from raysys.events import ItemUpdate
 from raysys.interest.exchange import Exchange
@@ -83,16 +84,16 @@ class Source:
                 " send a longer log or lower the horizon"
             )
         events: Interactions | Chunks
+        valid = None
         if self.users_per_chunk:
             events = _before(streamed(self.folder, catalog, self.users_per_chunk), cut)
         else:
-            events = _interactions(scan.filter(pl.col("time_ms") < cut), catalog)
-        valid = _interactions(scan.filter(pl.col("time_ms") >= cut), catalog) if self.horizon_days else None
+            (whole,) = user_chunks(self.folder, sys.maxsize, None, queries=True)
+            events = Interactions.of_frame(whole, catalog).before(cut)
+        if self.horizon_days:
+            late = scan.filter(pl.col("time_ms") >= cut).sort("time_ms", "place")
+            valid = Interactions.of_frame(late.collect(), catalog)
         return Lesson(events=events, catalog=catalog, valid=valid)
-
-
-def _interactions(scan: pl.LazyFrame, catalog: Catalog) -> Interactions:
-    return Interactions.of_frame(scan.sort("time_ms", "place").collect(), catalog)
 
 
 def _before(chunks: Chunks, time_ms: int) -> Chunks:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,6 +11,7 @@ import msgspec
 import polars as pl
 
 from raysys.dataset.prepare import INTERACTIONS, prepare
+from raysys.dataset.queries import ASKED, read_queries
 from raysys.dataset.read import Read
 from raysys.errors import DataError
 from raysys.events import Impression, ItemUpdate
@@ -26,18 +27,22 @@ class Dataset:
     items: list[ItemUpdate]
     report: dict[str, Any]
     """Counts of what was read, refused and removed, and the fingerprint: 16 hex digits of the content."""
+    queries: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ASKED))
+    """What users asked for (user, time_ms, after, query), each one's in order."""
 
     @classmethod
     def load(cls, folder: Path) -> "Dataset":
         """Read what `prepare` wrote, all of it into memory; `stream.user_chunks` reads a part at a time."""
         try:
             report = json.loads((folder / "report.json").read_text())
-            interactions = pl.read_parquet(sorted((folder / INTERACTIONS).glob("*.parquet")))
+            files = sorted((folder / INTERACTIONS).glob("*.parquet"))
+            interactions = pl.read_parquet(files)
             return cls(
                 interactions.sort("time_ms", "place").drop("place"),
                 read_lines(folder / "impressions.jsonl", Impression),
                 read_lines(folder / "items.jsonl", ItemUpdate),
                 report,
+                read_queries(files),
             )
         except (OSError, pl.exceptions.ComputeError) as error:
             raise DataError(f"{folder} holds no dataset: {error}; run tuning.dataset first") from error

@@ -25,6 +25,8 @@ from raysys.dataset.clean import (
     without_impossible,
     without_robots,
 )
+from raysys.dataset.queries import ASKED as ASKED_COLUMNS
+from raysys.dataset.queries import QUERIES, before_robots, placed
 from raysys.dataset.read import Read
 from raysys.dataset.spill import BATCH, Batches, Spill, hashed, repeated
 from raysys.dataset.split import WeightSettings, sessions, weighted
@@ -37,8 +39,11 @@ BUCKETS = 1024
 """Users are scattered over so many; a file is some buckets that follow each other."""
 FILE_ROWS = 250_000
 """Interactions from which on a file is full; memory grows with it."""
-WORK, KEYED, INTERACTIONS = ".work", "keyed", "interactions"
-PARTS = (INTERACTIONS, "impressions.jsonl", "items.jsonl")
+WORK, KEYED, ASKED, INTERACTIONS = ".work", "keyed", "asked", "interactions"
+PARTS = (INTERACTIONS, QUERIES, "impressions.jsonl", "items.jsonl")
+
+TOLD = ("user", "item", "kind", "time_ms", "value", "session")
+"""Columns of interactions that the fingerprint is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,9 @@ class Written:
     digests: tuple[str, ...]
     """Of each bucket with rows."""
     removed: Counter[str]
+    queries: int
+    asked: tuple[str, ...]
+    """Digests of the queries of each bucket with any."""
 
 
 def prepare(
@@ -104,8 +112,8 @@ def prepare(
     """
     work = folder / WORK
     shutil.rmtree(work, ignore_errors=True)
-    (work / KEYED).mkdir(parents=True)
-    (work / INTERACTIONS).mkdir()
+    for name in (KEYED, ASKED, INTERACTIONS, QUERIES):
+        (work / name).mkdir(parents=True)
     spill = Spill(work / "read", quarantine, batch_rows)
     for chunk in chunks:
         spill.add(chunk)
@@ -113,6 +121,7 @@ def prepare(
     wishes = Wishes.of(spill.others)
     owners = wishes.owners(spill.pairs(wishes.users))
     owners.save(work)
+    shown, unseen = _write_impressions(spill.impressions, owners, work)
     keyed = list(run(key_batch, [(work, path) for path in spill.interactions.paths]))
     twice = repeated(pl.concat(part.named for part in keyed))
     twice.to_frame().write_parquet(work / "twice.parquet")
@@ -130,7 +139,6 @@ def prepare(
     ]
     written = list(run(clean_file, files))
     removed = sum((part.removed for part in written), Counter({TWICE: len(twice)}))
-    shown, unseen = _write_impressions(spill.impressions, owners, work / "impressions.jsonl")
     removed[GONE] = sum(part.gone for part in keyed) + unseen
     items = [event for event in spill.others if isinstance(event, ItemUpdate)]
     with (work / "items.jsonl").open("wb") as file:
@@ -164,7 +172,9 @@ def clean_file(file: File) -> Written:
         .sort(ORDER)
     )
     frame = without_impossible(without_duplicates(frame, removed), file.clean, removed)
-    frame = sessions(without_robots(frame.rename({"item_id": "item"}), file.clean, removed))
+    people = without_robots(frame.rename({"item_id": "item"}), file.clean, removed)
+    asked = _write_asked(file, frame, people)
+    frame = sessions(people)
     frame = weighted(frame.drop("user_id", "session_id", "event_id"), file.now_ms, file.weights)
     frame.drop("bucket").write_parquet(file.work / INTERACTIONS / file.name)
     return Written(
@@ -173,14 +183,31 @@ def clean_file(file: File) -> Written:
         kinds=Counter(dict(frame["kind"].value_counts().iter_rows())),
         items=frame["item"].unique(),
         times=(frame["time_ms"].min(), frame["time_ms"].max()) if len(frame) else (),  # type: ignore[arg-type]
-        digests=tuple(_digest(part) for part in frame.partition_by("bucket", maintain_order=True)),
+        digests=tuple(_digest(part, *TOLD) for part in _by_bucket(frame)),
         removed=removed,
+        queries=len(asked),
+        asked=tuple(_digest(part, *ASKED_COLUMNS) for part in _by_bucket(asked)),
     )
 
 
-def _digest(frame: pl.DataFrame) -> str:
-    told = frame.select("user", "item", "kind", "time_ms", "value", "session")
-    return hashlib.sha256(told.write_csv(include_header=False).encode()).hexdigest()
+def _write_asked(file: File, frame: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
+    """Write what the users of a file asked for, of whom `people` is what is left of `frame`."""
+    keyed = pl.scan_parquet(sorted((file.work / ASKED).glob("*.parquet")))
+    here = pl.col("bucket").is_between(file.first, file.last) & (pl.col("time_ms") >= file.clean.earliest_ms)
+    asked = keyed.filter(here).collect()
+    if len(asked):
+        asked = placed(people, before_robots(asked, frame, people)).sort("bucket", maintain_order=True)
+    if len(asked):
+        asked.select(*ASKED_COLUMNS).write_parquet(file.work / QUERIES / file.name)
+    return asked
+
+
+def _by_bucket(frame: pl.DataFrame) -> list[pl.DataFrame]:
+    return frame.partition_by("bucket", maintain_order=True) if len(frame) else []
+
+
+def _digest(frame: pl.DataFrame, *columns: str) -> str:
+    return hashlib.sha256(frame.select(columns).write_csv(include_header=False).encode()).hexdigest()
 
 
 def _buckets(users: pl.Series) -> pl.DataFrame:
@@ -201,15 +228,24 @@ def _spans(sizes: Counter[int], rows: int) -> list[tuple[int, int]]:
     return spans
 
 
-def _write_impressions(shown: Batches, owners: Owners, path: Path) -> tuple[int, int]:
-    """Write those that may be learned from, each once; how many they are, and how many may not."""
+def _write_impressions(shown: Batches, owners: Owners, work: Path) -> tuple[int, int]:
+    """Write those that may be learned from, each once, and what they asked for by user.
+
+    Returns:
+        How many they are, and how many may not be learned from.
+    """
     twice = repeated(pl.concat(hashed(pl.read_parquet(batch)) for batch in shown.paths))
     kept = gone = 0
-    with path.open("wb") as file:
+    with (work / "impressions.jsonl").open("wb") as file:
         for batch in shown.paths:
             once = pl.read_parquet(batch).filter(~pl.col("place").is_in(twice.implode()))
             stays = owners.marked(once).filter(~pl.col("gone"))
             file.writelines(stays["line"])
+            asked = stays.filter(pl.col("query") != "").drop_nulls("user")
+            asked = asked.join(_buckets(asked["user"]), on="user", how="left", maintain_order="left")
+            asked.select("user", "time_ms", "read", "place", "query", "bucket").write_parquet(
+                work / ASKED / batch.name, compression="lz4"
+            )
             kept += len(stays)
             gone += len(once) - len(stays)
     return kept, gone
@@ -225,6 +261,7 @@ def _report(
     seen = pl.concat(part.items for part in written).unique()
     times = [time for part in written for time in part.times]
     digests = "".join(digest for part in written for digest in part.digests)
+    digests += "".join(digest for part in written for digest in part.asked)
     return {
         "rows": spill.rows,
         "refused": spill.reasons.total(),
@@ -236,6 +273,7 @@ def _report(
         "items": len(seen),
         "unknown_items": len(set(seen) - {item.item_id for item in items}),
         "impressions": shown,
+        "queries": sum(part.queries for part in written),
         "click_only": not shown,
         "first_ms": min(times, default=None),
         "last_ms": max(times, default=None),
@@ -246,7 +284,8 @@ def _report(
 def _publish(work: Path, folder: Path, report: dict[str, Any]) -> None:
     """Put the new parts in place of the old; without a report a folder is no dataset."""
     (folder / "report.json").unlink(missing_ok=True)
-    shutil.rmtree(folder / INTERACTIONS, ignore_errors=True)
+    for name in (INTERACTIONS, QUERIES):
+        shutil.rmtree(folder / name, ignore_errors=True)
     for name in PARTS:
         (work / name).replace(folder / name)
     draft = work / "report.json"

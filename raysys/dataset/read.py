@@ -48,9 +48,12 @@ class Read:
     others: list[Event] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
     rows: int = 0
+    after: list[int] = field(default_factory=list)
+    """How many of the interactions came before each of `others`."""
 
     def add(self, more: "Read") -> None:
         """Take in what another chunk held."""
+        self.after += (len(self.interactions) + count for count in more.after)
         self.interactions = pl.concat([self.interactions, more.interactions])
         self.others += more.others
         self.refused += more.refused
@@ -85,21 +88,25 @@ def of_events(events: Iterable[Event]) -> Read:
     """Events that are valid already, as from the live log."""
     kept: list[Interaction] = []
     others: list[Event] = []
+    after: list[int] = []
     for event in events:
         if isinstance(event, Interaction):
             kept.append(event)
         else:
             others.append(event)
-    return Read(_columns(kept), others, [], len(kept) + len(others))
+            after.append(len(kept))
+    return Read(_columns(kept), others, [], len(kept) + len(others), after)
 
 
 def together(chunks: Iterable[Read]) -> Read:
     """Everything that the chunks hold."""
     parts = list(chunks)
+    sizes = [len(part.interactions) for part in parts]
     whole = Read(
         others=[event for part in parts for event in part.others],
         refused=[refusal for part in parts for refusal in part.refused],
         rows=sum(part.rows for part in parts),
+        after=[sum(sizes[:n]) + count for n, part in enumerate(parts) for count in part.after],
     )
     if parts:
         whole.interactions = pl.concat([part.interactions for part in parts])
@@ -271,6 +278,7 @@ def _surely_good(now_ms: int | None) -> pl.Expr:
 def _parsed(rows: Iterable[tuple[int, Any]], source: str, now_ms: int | None) -> Read:
     kept: list[Interaction] = []
     others: list[Event] = []
+    after: list[int] = []
     refused: list[Refusal] = []
     for line, raw in rows:
         try:
@@ -282,7 +290,8 @@ def _parsed(rows: Iterable[tuple[int, Any]], source: str, now_ms: int | None) ->
             kept.append(event)
         else:
             others.append(event)
-    return Read(_columns(kept), others, refused, len(kept) + len(others) + len(refused))
+            after.append(len(kept))
+    return Read(_columns(kept), others, refused, len(kept) + len(others) + len(refused), after)
 
 
 def _columns(events: Sequence[Interaction]) -> pl.DataFrame:

@@ -13,9 +13,9 @@ BATCH = 500_000
 """Rows of a file of interactions; memory grows with it."""
 SHOWN: dict[str, Any] = {
     "user_id": pl.String, "session_id": pl.String, "time_ms": pl.Int64, "event_id": pl.String,
-    "line": pl.Binary,
+    "query": pl.String, "read": pl.Int64, "line": pl.Binary,
 }  # fmt: skip
-"""Of an impression; `event_id` is its identity and `line` all of it."""
+"""Of an impression: `event_id` is its identity, `read` how many interactions came before, `line` all."""
 TOLD = ("session_id", "user_id", "time_ms")
 
 
@@ -34,6 +34,11 @@ class Batches:
         self._waiting += len(frame)
         if self._waiting >= self._size:
             self.close()
+
+    @property
+    def size(self) -> int:
+        """Rows that were added."""
+        return self.rows + self._waiting
 
     def close(self) -> None:
         """Write what waits; there is a file even if there was nothing at all."""
@@ -58,8 +63,11 @@ class Spill:
 
     def add(self, chunk: Read) -> None:
         """Take in one chunk; only a chunk at a time need be in memory."""
+        before = self.interactions.size
+        told = zip(chunk.others, chunk.after, strict=True)
+        shown = [(event, before + after) for event, after in told if isinstance(event, Impression)]
         self.interactions.add(chunk.interactions)
-        self.impressions.add(_shown([event for event in chunk.others if isinstance(event, Impression)]))
+        self.impressions.add(_shown(shown))
         self.others += (event for event in chunk.others if not isinstance(event, Impression))
         if chunk.refused and self._quarantine is not None:
             write_quarantine(chunk.refused, self._quarantine, anew=not self.reasons)
@@ -86,9 +94,10 @@ class Spill:
         return pl.concat([first, both.filter(named).unique()]).collect(engine="streaming")
 
 
-def _shown(events: list[Impression]) -> pl.DataFrame:
-    columns = {name: [getattr(event, name) for event in events] for name in TOLD}
-    columns |= {"event_id": [identity(event) for event in events]}
+def _shown(told: list[tuple[Impression, int]]) -> pl.DataFrame:
+    events = [event for event, _ in told]
+    columns = {name: [getattr(event, name) for event in events] for name in (*TOLD, "query")}
+    columns |= {"event_id": [identity(event) for event in events], "read": [read for _, read in told]}
     columns |= {"line": [encode_event(event) + b"\n" for event in events]}
     return pl.DataFrame({name: columns[name] for name in SHOWN}, schema=SHOWN)
 

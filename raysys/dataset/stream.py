@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from raysys.dataset.prepare import INTERACTIONS
+from raysys.dataset.queries import read_queries, woven
 from raysys.errors import DataError
 
 
@@ -25,6 +26,7 @@ def user_chunks(
     *,
     columns: tuple[str, ...] = ("item", "kind", "time_ms"),
     mixed: int = 4,
+    queries: bool = False,
 ) -> Iterator[pl.DataFrame]:
     """One epoch over a dataset: every user is in exactly one chunk, with a complete history.
 
@@ -41,6 +43,8 @@ def user_chunks(
         seed: None reads in the order of the files, which is the same in every epoch.
         columns: others may be value, weight, rating, session, query_id, ad_id.
         mixed: files among which users are shuffled.
+        queries: whether what users asked for stands between their interactions, in rows of `user`, `time_ms`
+            and a column `query` alone; it is null in the others.
 
     Raises:
         DataError: there is no dataset, or a number is below 1.
@@ -52,12 +56,16 @@ def user_chunks(
     if random is not None:
         random.shuffle(files)
     parts = (files[start : start + mixed] for start in range(0, len(files), mixed))
-    read = (pl.read_parquet(part, columns=["user", *columns]) for part in parts)
+    read = (_read(part, columns, queries) for part in parts)
     yield from _chunked((_shuffled(frame, random) for frame in read), users_per_chunk)
 
 
 def file_chunks(
-    path: Path, users_per_chunk: int, *, columns: tuple[str, ...] = ("item", "kind", "time_ms")
+    path: Path,
+    users_per_chunk: int,
+    *,
+    columns: tuple[str, ...] = ("item", "kind", "time_ms"),
+    queries: bool = False,
 ) -> Iterator[pl.DataFrame]:
     """The users of one of the `interaction_files`, in its order; chunks as those of `user_chunks`.
 
@@ -66,7 +74,12 @@ def file_chunks(
     """
     if users_per_chunk < 1:
         raise DataError(f"users_per_chunk is {users_per_chunk}, must be 1 or more")
-    yield from _chunked(iter([pl.read_parquet(path, columns=["user", *columns])]), users_per_chunk)
+    yield from _chunked(iter([_read([path], columns, queries)]), users_per_chunk)
+
+
+def _read(files: list[Path], columns: tuple[str, ...], queries: bool) -> pl.DataFrame:
+    frame = pl.read_parquet(files, columns=["user", *columns])
+    return woven(frame, read_queries(files)) if queries else frame
 
 
 def _chunked(frames: Iterator[pl.DataFrame], users: int) -> Iterator[pl.DataFrame]:

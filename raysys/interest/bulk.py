@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from raysys.interest.interactions import Interactions
-from raysys.interest.network import InterestNetwork
+from raysys.interest.network import InterestNetwork, told
 from raysys.interest.sequences import Sequences, gap_bucket
 from raysys.types import Floats, Ints
 
@@ -21,13 +21,15 @@ def user_vectors(
 ) -> Floats:
     """Vectors (n, D) float32 of users after all their events, as of a moment; zero without a history.
 
+    Queries are events for a model that knows a word of them.
+
     Args:
         events: those of unknown items, row -1, are passed over.
         users: (n,) codes.
         now_ms: (n,) the moment of asking of each user.
         ahead: whether they look for the next item or for one after it; as the config says if not given.
     """
-    sequences = Sequences.of(events.where(events.row >= 0))
+    sequences = Sequences.of(events.known(), model.vocabulary)
     model.eval()
     with torch.no_grad():
         return read(model, sequences, users, now_ms, model.item_vectors(), ahead=ahead)
@@ -54,9 +56,13 @@ def read(
         index = low[mine][:, None] + np.arange(length)
         gap = sequences.gap[index]
         gap[:, -1] = gap_bucket(now_ms[mine] - sequences.time_ms[index[:, -1]])
-        columns = (sequences.row[index], sequences.kind[index], gap)
+        rows = sequences.row[index]
+        columns = (np.maximum(rows, 0), sequences.kind[index], gap)
         row, kind, gaps = (torch.from_numpy(column).to(table.device) for column in columns)
-        vectors = model.last_vectors(F.embedding(row, table), kind, gaps, ahead)
+        history = F.embedding(row, table)
+        if model.words is not None and (rows < 0).any():
+            history = told(history, rows, sequences.bags.inside(rows), model.words)
+        vectors = model.last_vectors(history, kind, gaps, ahead)
         found[mine] = vectors.float().cpu().numpy()
     return found
 

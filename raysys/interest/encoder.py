@@ -10,11 +10,14 @@ from raysys.catalog import Catalog
 from raysys.errors import BundleError, PartError
 from raysys.interest.content import Content
 from raysys.interest.narrow import load_vectors, narrow_weights
+from raysys.interest.queries import NO_QUERIES, Queries, Vocabulary, with_queries
 from raysys.interest.sequences import gap_buckets
 from raysys.types import Bools, Floats, Ints
 
 USER, ITEM = "user_encoder.onnx", "item_tower.onnx"
 IDENTITY, KNOWN, CONFIG = "identity.npy", "known.npy", "network.json"
+TOKEN, WORDS = "token.npy", "words.npy"
+"""Hashes and vectors of the words of queries; a network that reads no queries has none."""
 READ = ("text", "category", "brand", "traits", "words", "log_price")
 """Columns of `Content` that item towers read; older ones read fewer."""
 SEEN = ("image", "audio")
@@ -31,7 +34,13 @@ class UserEncoder:
     """
 
     def __init__(
-        self, user: bytes, item: bytes, identity: Floats, known: Bools, config: dict[str, Any]
+        self,
+        user: bytes,
+        item: bytes,
+        identity: Floats,
+        known: Bools,
+        config: dict[str, Any],
+        words: tuple[Vocabulary, Floats] | None = None,
     ) -> None:
         import onnxruntime
 
@@ -46,10 +55,12 @@ class UserEncoder:
         self._columns = tuple(name for name in READ if name in read)
         self._seen = {name: int(read[name][1]) for name in SEEN if name in read}
         self._identity, self._known, self._config = identity, known, config
+        self.words = words
+        """Of queries, with their vectors (V, D); None if it reads no queries."""
         self.width: int = int(config["width"])
         """D."""
         self.history_length: int = int(config["history_length"])
-        """H, the latest interactions that are read."""
+        """H, the latest interactions and queries that are read."""
 
     @property
     def size(self) -> int:
@@ -100,7 +111,13 @@ class UserEncoder:
         return found
 
     def user_vector(
-        self, rows: Ints, kinds: Ints, times_ms: Ints, item_vectors: Floats, now_ms: int
+        self,
+        rows: Ints,
+        kinds: Ints,
+        times_ms: Ints,
+        item_vectors: Floats,
+        now_ms: int,
+        queries: Queries = NO_QUERIES,
     ) -> Floats:
         """Vector (D,) float32 of a user; zero for somebody without a history.
 
@@ -110,26 +127,36 @@ class UserEncoder:
             times_ms: (n,).
             item_vectors: (I, D) from `item_vectors`.
             now_ms: the moment of asking.
+            queries: of this user alone; those without a word that it knows are passed over.
 
         Raises:
             PartError: the network failed.
         """
-        rows = np.asarray(rows, np.int64)
-        kept = np.flatnonzero(rows >= 0)[-self.history_length :]
+        rows, kinds, times_ms = (np.asarray(column, np.int64) for column in (rows, kinds, times_ms))
+        asked = None
+        if self.words is not None and len(queries):
+            places, asked = self.words[0].read(queries)
+            at, asked_ms = queries.after[places], queries.time_ms[places]
+            rows, kinds, times_ms = with_queries(rows, kinds, times_ms, at, asked_ms)
+        kept = np.flatnonzero(rows != -1)[-self.history_length :]
         if not len(kept):
             return np.zeros(self.width, np.float32)
-        gaps = gap_buckets(np.asarray(times_ms, np.int64)[kept], now_ms)
+        rows = rows[kept]
+        vectors = item_vectors[np.maximum(rows, 0)]
+        if asked is not None and self.words is not None:
+            vectors[rows < 0] = asked.inside(rows).means(self.words[1])
         given = {
-            "vectors": item_vectors[rows[kept]][None],
-            "kinds": np.asarray(kinds, np.int64)[kept][None],
-            "gaps": gaps[None],
+            "vectors": vectors[None],
+            "kinds": kinds[kept][None],
+            "gaps": gap_buckets(times_ms[kept], now_ms)[None],
         }
         return np.asarray(_run(self._user, given)[0])
 
     def narrow(self) -> Self:
         """The same encoder with weights of 16 bits."""
         user, item = (narrow_weights(graph) for graph in self._files)
-        return type(self)(user, item, self._identity, self._known, self._config)
+        words = None if self.words is None else (self.words[0], self.words[1].astype(np.float16))
+        return type(self)(user, item, self._identity, self._known, self._config, words)
 
     def save(self, folder: Path, *, identities: bool = True) -> None:
         """Write into `folder`, which must not exist yet.
@@ -143,6 +170,9 @@ class UserEncoder:
         if identities:
             np.save(folder / IDENTITY, self._identity, allow_pickle=False)
         np.save(folder / KNOWN, self._known, allow_pickle=False)
+        if self.words is not None:
+            np.save(folder / TOKEN, self.words[0].token, allow_pickle=False)
+            np.save(folder / WORDS, self.words[1], allow_pickle=False)
         (folder / CONFIG).write_bytes(msgspec.json.format(msgspec.json.encode(self._config)))
 
     @classmethod
@@ -165,9 +195,18 @@ class UserEncoder:
                 identity,
                 np.load(folder / KNOWN, "r", allow_pickle=False),
                 msgspec.json.decode((folder / CONFIG).read_bytes()),
+                _words(folder),
             )
         except (OSError, ValueError, msgspec.DecodeError) as error:
             raise BundleError(f"network {folder}: {error}; export it again") from error
+
+
+def _words(folder: Path) -> tuple[Vocabulary, Floats] | None:
+    """Plain arrays over what stays on disk: a memmap's own indexing runs in Python."""
+    if not (folder / TOKEN).exists():
+        return None
+    token, words = (np.load(folder / name, "r", allow_pickle=False) for name in (TOKEN, WORDS))
+    return Vocabulary(token.view(np.ndarray)), words.view(np.ndarray)
 
 
 def _run(session: Any, given: dict[str, Any]) -> Floats:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from raysys.catalog import TEXT_WIDTH
 from raysys.interest.cold import CHUNK
 from raysys.interest.content import LEVELS, SAID
-from raysys.interest.encoder import CONFIG, IDENTITY, ITEM, KNOWN, USER
+from raysys.interest.encoder import CONFIG, IDENTITY, ITEM, KNOWN, TOKEN, USER, WORDS
 from raysys.interest.network import InterestNetwork
 
 OPSET = 17
@@ -62,6 +62,9 @@ def export_network(model: InterestNetwork, out: Path) -> Path:
             identity[rows] = model.trained_vectors(torch.from_numpy(rows)).numpy()
     identity.flush()
     np.save(out / KNOWN, known, allow_pickle=False)
+    if model.words is not None and model.vocabulary is not None:
+        np.save(out / TOKEN, model.vocabulary.token, allow_pickle=False)
+        np.save(out / WORDS, model.words.detach().numpy(), allow_pickle=False)
     (out / CONFIG).write_bytes(msgspec.json.format(msgspec.json.encode(asdict(model.config))))
     return out
 

@@ -56,6 +56,8 @@ FEATURES = (
 class Recall(Protocol):
     """The network as a source of scores. See `raysys.interest.encoder`."""
 
+    def knows(self, habits: Habits) -> bool: ...
+
     def scores(self, habits: Habits, now_ms: int) -> Floats: ...
 
 
@@ -132,7 +134,7 @@ def user_view(
     place[rows] = np.arange(len(rows))
     faded = _faded(habits.slow, habits.last_ms, now_ms, SLOW_DAYS)
     scores = _scores(habits, faded, partners, len(shelf))
-    if network is not None and len(habits.history_rows):
+    if network is not None and network.knows(habits):
         scores[SOURCES.index("network")] = network.scores(habits, now_ms)
     total = float(faded.sum())
     other = np.ones(len(shelf), np.bool_)

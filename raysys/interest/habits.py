@@ -1,7 +1,7 @@
 """A person's own counts by item: folded from the log one by one when serving, in one sweep when fitting."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +9,9 @@ import numpy as np
 from raysys.catalog import Catalog
 from raysys.events import KINDS
 from raysys.interest.interactions import Interactions
+from raysys.interest.queries import NO_QUERIES, Queries
 from raysys.state.fold import ACQUIRED, KIND_WEIGHTS
-from raysys.state.protocol import FAST_DAYS, HISTORY, OWN_ITEMS, SLOW_DAYS, State
+from raysys.state.protocol import FAST_DAYS, HISTORY, OWN_ITEMS, QUERIES, SLOW_DAYS, State
 from raysys.types import DAY_MS, Bools, Floats, Ints
 
 _WEIGHT = np.array([KIND_WEIGHTS[kind] for kind in KINDS])
@@ -36,6 +37,8 @@ class Habits:
     """(H,) oldest first; -1 for items that the catalog does not know."""
     history_kinds: Ints
     history_ms: Ints
+    queries: Queries = NO_QUERIES
+    """The latest ones (Q,), placed among those of the history."""
     rated: float = 0.0
     """Ratings with stars."""
     stars: float = 0.0
@@ -64,9 +67,23 @@ class Habits:
             history_rows=catalog.rows(state.history_items),
             history_kinds=np.asarray(state.history_kinds, np.int64),
             history_ms=np.asarray(state.history_ms, np.int64),
+            queries=_queries(state),
             rated=float(state.rated),
             stars=state.stars,
         )
+
+
+def _queries(state: State) -> Queries:
+    deeds = state.query_deeds
+    if not deeds:
+        return NO_QUERIES
+    older = state.deeds - len(state.history_items)
+    return Queries.of(
+        user=np.zeros(len(deeds), np.int64),
+        time_ms=np.asarray(state.query_ms[-len(deeds) :], np.int64),
+        after=np.maximum(np.asarray(deeds, np.int64) - older, 0),
+        texts=state.queries[-len(deeds) :],
+    )
 
 
 _NO_ROWS, _NO_NUMBERS = np.zeros(0, np.int64), np.zeros(0)
@@ -93,6 +110,7 @@ def habits_of(events: Interactions) -> Mapping[int, Habits]:
     ends = np.append(starts, len(own["user"]))[1:]
     bounds = dict(zip(users.tolist(), zip(starts.tolist(), ends.tolist(), strict=True), strict=True))
     stars = np.where(events.kind == KINDS.index("rating"), events.stars(), np.nan)
+    asked = _queries_of(events)
     found = {}
     for user, at in events.by_user():
         given = stars[at][np.isfinite(stars[at])]
@@ -111,10 +129,26 @@ def habits_of(events: Interactions) -> Mapping[int, Habits]:
             history_rows=events.row[latest],
             history_kinds=events.kind[latest],
             history_ms=events.time_ms[latest],
+            queries=_latest(events.queries, asked[user], len(at)) if user in asked else NO_QUERIES,
             rated=float(len(given)),
             stars=float(given.sum()),
         )
     return found
+
+
+def _queries_of(events: Interactions) -> Mapping[int, Ints]:
+    """By user code the places of the queries, in order."""
+    queries = events.queries
+    order = np.argsort(queries.user, kind="stable")
+    users, starts = np.unique(queries.user[order], return_index=True)
+    return dict(zip(users.tolist(), np.split(order, starts[1:]), strict=True)) if len(users) else {}
+
+
+def _latest(queries: Queries, places: Ints, deeds: int) -> Queries:
+    """As a state tells them, of somebody with so many interactions."""
+    places = places[-QUERIES:]
+    mine = queries.at(places, np.maximum(queries.after[places] - max(deeds - HISTORY, 0), 0))
+    return replace(mine, user=np.zeros(len(places), np.int64))
 
 
 def _own_columns(events: Interactions) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Interactions as columns, and the state of a user as of a moment, for fitting."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,7 @@ import numpy as np
 from raysys.catalog import Catalog, hash_ids
 from raysys.errors import DataError
 from raysys.events import KINDS
+from raysys.interest.queries import NO_QUERIES, Queries
 from raysys.types import Bools, Floats, Ints
 
 if TYPE_CHECKING:  # a replica reads this module, and must not need polars
@@ -30,6 +31,8 @@ class Interactions:
     time_ms: Ints
     value: Floats | None = None
     """(N,) stars of a rating, NaN where an event has none; None if the log was read without them."""
+    queries: Queries = NO_QUERIES
+    """What the users asked for in between."""
 
     def __post_init__(self) -> None:
         shapes = {len(self.user), len(self.row), len(self.kind), len(self.time_ms)}
@@ -52,25 +55,53 @@ class Interactions:
         frame = data.interactions.sort("time_ms", maintain_order=True)
         row = catalog.rows(frame["item"].to_list())
         known = (row >= 0) & frame["user"].is_not_null().to_numpy()
-        user = np.unique(frame["user"].fill_null("").to_numpy()[known].astype(str), return_inverse=True)[1]
+        names = frame["user"].fill_null("").to_numpy().astype(str)
+        users, user = np.unique(names[known], return_inverse=True)
+        codes = dict(zip(users.tolist(), range(len(users)), strict=True))
+        queries = asked_in(data.queries, codes)
+        if len(queries):
+            everybody = np.array([codes.get(name, -1) for name in names.tolist()], np.int64)
+            queries = queries.without(everybody, ~known)
         return cls(
             user=user.astype(np.int64),
             row=row[known],
             kind=_kinds(frame)[known],
             time_ms=frame["time_ms"].to_numpy().astype(np.int64)[known],
             value=_values(frame)[known],
+            queries=queries,
         )
 
     @classmethod
     def of_frame(cls, frame: "DataFrame", catalog: Catalog) -> "Interactions":
-        """The same of a part of a dataset; the code of a user is a hash of the id, the same in every part."""
-        frame = frame.drop_nulls("user").sort("time_ms", maintain_order=True)
+        """The same of a part of a dataset; the code of a user is a hash of the id, the same in every part.
+
+        Args:
+            frame: maybe with queries between the interactions, as `dataset.stream` reads them.
+        """
+        frame, asked = split(frame.drop_nulls("user"))
+        frame = frame.sort("time_ms", maintain_order=True)
         row = catalog.rows(frame["item"].to_list())
         names = frame["user"].unique()
         codes = (hash_ids(names.to_list()) >> np.uint64(1)).astype(np.int64)
         user = frame["user"].replace_strict(names, codes).to_numpy() if len(frame) else codes
-        time_ms = frame["time_ms"].to_numpy().astype(np.int64)
-        return cls(user=user, row=row, kind=_kinds(frame), time_ms=time_ms).where(row >= 0)
+        return cls(
+            user=user,
+            row=row,
+            kind=_kinds(frame),
+            time_ms=frame["time_ms"].to_numpy().astype(np.int64),
+            queries=asked_in(asked, dict(zip(names.to_list(), codes.tolist(), strict=True))),
+        ).known()
+
+    @classmethod
+    def joined(cls, parts: Sequence["Interactions"]) -> "Interactions":
+        """Those of different users, without values."""
+        time_ms = np.concatenate([part.time_ms for part in parts])
+        order = np.argsort(time_ms, kind="stable")
+        user, row, kind = (
+            np.concatenate([getattr(part, name) for part in parts])[order] for name in ("user", "row", "kind")
+        )
+        queries = Queries.joined([part.queries for part in parts])
+        return cls(user=user, row=row, kind=kind, time_ms=time_ms[order], queries=queries)
 
     def by_user(self) -> Iterator[tuple[int, Ints]]:
         """Every user code, rising, with the places (n,) of their interactions in order of time."""
@@ -81,22 +112,58 @@ class Interactions:
             yield user, order[start:end]
 
     def where(self, keep: Bools) -> "Interactions":
-        """Those that `keep` (N,) says."""
+        """Those that `keep` (N,) says, and the queries beside them (`Queries.beside`)."""
+        return self._of(keep, self.queries.beside(self.user, keep))
+
+    def known(self) -> "Interactions":
+        """Those of items of the catalog, and all queries."""
+        unknown = self.row < 0
+        return self._of(~unknown, self.queries.without(self.user, unknown)) if unknown.any() else self
+
+    def before(self, time_ms: int) -> "Interactions":
+        """Strictly before a moment."""
+        earlier = np.flatnonzero(self.queries.time_ms < time_ms)
+        return self._of(self.time_ms < time_ms, self.queries.at(earlier))
+
+    def since(self, time_ms: int) -> "Interactions":
+        """At a moment and after."""
+        queries = self.queries.without(self.user, self.time_ms < time_ms)
+        later = np.flatnonzero(queries.time_ms >= time_ms)
+        return self._of(self.time_ms >= time_ms, queries.at(later))
+
+    def _of(self, keep: Bools, queries: Queries) -> "Interactions":
         return Interactions(
             user=self.user[keep],
             row=self.row[keep],
             kind=self.kind[keep],
             time_ms=self.time_ms[keep],
             value=None if self.value is None else self.value[keep],
+            queries=queries,
         )
 
-    def before(self, time_ms: int) -> "Interactions":
-        """Strictly before a moment."""
-        return self.where(self.time_ms < time_ms)
 
-    def since(self, time_ms: int) -> "Interactions":
-        """At a moment and after."""
-        return self.where(self.time_ms >= time_ms)
+def split(frame: "DataFrame") -> tuple["DataFrame", "DataFrame"]:
+    """The interactions of a frame, and the queries (user, time_ms, after, query) between them, if any."""
+    import polars as pl
+
+    if "query" not in frame.columns or frame["query"].null_count() == len(frame):
+        return frame, frame.clear().select("user", "time_ms", after="time_ms", query="user")
+    asked = pl.col("query").is_not_null()
+    counted = frame.with_columns(after=(~asked).cum_sum().over("user"))
+    return frame.filter(~asked), counted.filter(asked).select("user", "time_ms", "after", "query")
+
+
+def asked_in(frame: "DataFrame", codes: Mapping[str, int]) -> Queries:
+    """The queries (user, time_ms, after, query) of users with a code."""
+    if not len(frame):
+        return NO_QUERIES
+    frame = frame.filter(frame["user"].is_in(list(codes)))
+    return Queries.of(
+        user=np.array([codes[name] for name in frame["user"].to_list()], np.int64),
+        time_ms=frame["time_ms"].to_numpy().astype(np.int64),
+        after=frame["after"].to_numpy().astype(np.int64),
+        texts=frame["query"].to_list(),
+    )
 
 
 def _kinds(frame: "DataFrame") -> Ints:

@@ -12,6 +12,7 @@ from raysys.events import KINDS
 from raysys.interest.initial import Meetings
 from raysys.interest.interactions import NOTHING, Interactions
 from raysys.interest.network import NetworkConfig
+from raysys.interest.queries import Vocabulary, WordCounts
 from raysys.interest.sequences import Batch, Sequences, batched, windows
 from raysys.types import Bools, Ints
 
@@ -45,30 +46,39 @@ class Log:
         """
         self._config = config
         self._chunks = events if callable(events) else None
-        self._whole = None if callable(events) else Sequences.of(_inside(events))
+        self._whole: Sequences | None = None
+        self.vocabulary: Vocabulary | None = None
+        """Words of its queries, None if it has none."""
         self.size = 0
+        """Interactions."""
         self.seen = np.zeros(items, np.int64)
         """(I,) interactions with each item."""
         self.wanted = np.zeros(items, np.int64)
         """(I,) those of them that are targets."""
         people = _people(valid, PEOPLE if callable(events) else None)
-        kept = [NOTHING]
-        for part in self._parts(0):
+        kept, words = [NOTHING], WordCounts()
+        for chunk in events(0) if callable(events) else [events]:
+            known = chunk.known()
+            part = Sequences.of(known)
             self.size += len(part)
             self.seen += np.bincount(part.row, minlength=items)
             self.wanted += np.bincount(part.row[self._targets(part)], minlength=items)
             meetings.add(part)
-            kept.append(_of(part, people))
+            words.add(known.queries)
+            kept.append(known.where(np.isin(known.user, people)))
         if not self.wanted.any():
             raise DataError(f"none of the {self.size} interactions is one of targets {config.targets}")
-        self.histories = _joined(kept)
+        self.vocabulary = words.vocabulary()
+        if not callable(events):
+            self._whole = part if self.vocabulary is None else Sequences.of(known, self.vocabulary)
+        self.histories = Interactions.joined(kept)
         """Interactions of the users of `valid`, of a streamed log of PEOPLE of them at most."""
 
     def batches(self, number: int, rng: np.random.Generator) -> Iterator[tuple[Batch, float]]:
         """The batches of one pass, in an order of its own, each with the share of the pass before it."""
         before, config = 0.0, self._config
         for part in self._parts(number):
-            share, wanted = len(part) / self.size, self._targets(part)
+            share, wanted = int((part.row >= 0).sum()) / self.size, self._targets(part)
             groups = list(batched(windows(part, config.history_length, rng), config.batch_tokens, rng))
             for place, group in enumerate(groups):
                 batch = Batch.of(part, group, wanted, config.day_share, config.ahead)
@@ -80,8 +90,8 @@ class Log:
             yield self._whole
         elif self._chunks is not None:
             for chunk in self._chunks(number):
-                if len(chunk := _inside(chunk)):
-                    yield Sequences.of(chunk)
+                if len(known := chunk.known()):
+                    yield Sequences.of(known, self.vocabulary)
 
     def _targets(self, part: Sequences) -> Bools:
         return np.isin(part.kind, [KINDS.index(kind) for kind in self._config.targets])
@@ -95,15 +105,10 @@ def streamed(folder: Path, catalog: Catalog, users_per_chunk: int, seed: int = 0
     from raysys.dataset.stream import user_chunks
 
     def chunks(number: int) -> Iterator[Interactions]:
-        for frame in user_chunks(folder, users_per_chunk, seed + number):
+        for frame in user_chunks(folder, users_per_chunk, seed + number, queries=True):
             yield Interactions.of_frame(frame, catalog)
 
     return chunks
-
-
-def _inside(events: Interactions) -> Interactions:
-    """Without events of items that the catalog does not have."""
-    return events if (events.row >= 0).all() else events.where(events.row >= 0)
 
 
 def _people(valid: Interactions | None, most: int | None) -> Ints:
@@ -112,22 +117,3 @@ def _people(valid: Interactions | None, most: int | None) -> Ints:
     if most is None or len(users) <= most:
         return users
     return np.sort(np.random.default_rng(0).choice(users, most, replace=False))
-
-
-def _of(part: Sequences, people: Ints) -> Interactions:
-    """Interactions of these users alone."""
-    mine = np.flatnonzero(np.isin(part.user, people))
-    mine = mine[np.argsort(part.time_ms[mine], kind="stable")]
-    return Interactions(
-        user=part.user[mine], row=part.row[mine], kind=part.kind[mine], time_ms=part.time_ms[mine]
-    )
-
-
-def _joined(parts: list[Interactions]) -> Interactions:
-    """Interactions of different users, in order of time."""
-    time_ms = np.concatenate([part.time_ms for part in parts])
-    order = np.argsort(time_ms, kind="stable")
-    user, row, kind = (
-        np.concatenate([getattr(part, name) for part in parts])[order] for name in ("user", "row", "kind")
-    )
-    return Interactions(user=user, row=row, kind=kind, time_ms=time_ms[order])

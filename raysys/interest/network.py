@@ -13,8 +13,10 @@ from raysys.events import KINDS, Kind
 from raysys.interest.cold import CHUNK, fit_content
 from raysys.interest.content import Content
 from raysys.interest.item_tower import ItemTower, Widths
+from raysys.interest.queries import QUERY, Bags, Vocabulary
 from raysys.interest.user_tower import UserTower
 from raysys.state.protocol import HISTORY
+from raysys.types import Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +28,7 @@ class NetworkConfig:
     blocks: int = 1
     heads: int = 2
     history_length: int = HISTORY
-    """H, how many of the latest interactions are read; a state keeps no more than that."""
+    """H, how many of the latest interactions and queries are read; a state keeps no more than that."""
     dropout: float = 0.2
     text: bool = True
     """Whether items that nobody touched are also known by their text."""
@@ -102,19 +104,30 @@ class InterestNetwork(nn.Module):
 
     The items' vectors are the same as inputs of the history and as outputs (a tied table), and
     a user vector depends on that user's history alone. What content says of items is fitted
-    to their identities (`learn_content`), for the items that have none.
+    to their identities (`learn_content`), for the items that have none. With a vocabulary it reads
+    queries too: each is the mean of its words' vectors, which begin at zero.
     """
 
     known: Tensor
 
-    def __init__(self, items: int, config: NetworkConfig, widths: Widths | None = None) -> None:
+    def __init__(
+        self,
+        items: int,
+        config: NetworkConfig,
+        widths: Widths | None = None,
+        vocabulary: Vocabulary | None = None,
+    ) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.vocabulary = config, vocabulary
         self.identity = nn.Embedding(items, config.width)
         nn.init.normal_(self.identity.weight, std=0.05)
         self.register_buffer("known", torch.zeros(items))
         self.tower = ItemTower(config.width, widths).requires_grad_(False)
-        self.user = UserTower(config.width, config.blocks, config.heads, config.dropout, config.ahead)
+        kinds = QUERY if vocabulary is None else QUERY + 1
+        self.user = UserTower(config.width, config.blocks, config.heads, config.dropout, config.ahead, kinds)
+        self.words: nn.Parameter | None = None
+        if vocabulary is not None:
+            self.words = nn.Parameter(torch.zeros(len(vocabulary), config.width))
         self._content: Content | None = None
 
     def describe(self, content: Content) -> None:
@@ -160,3 +173,17 @@ class InterestNetwork(nn.Module):
         vectors: Tensor = self.user.out[ahead - 1](found)
         temperature = self.config.temperature
         return vectors if temperature is None else F.normalize(vectors, dim=1) / temperature
+
+
+def told(vectors: Tensor, row: Ints, bags: Bags, words: Tensor) -> Tensor:
+    """The vectors (B, L, D) of a history's events with those of its queries in their places.
+
+    Args:
+        row: (B, L), below 0 for a query.
+        bags: words of the queries there, in the order of their places, as rows of `words` (V, D).
+    """
+    place = torch.from_numpy(np.flatnonzero(row.ravel() < 0)).to(words.device)
+    start, word = (torch.from_numpy(part).to(words.device) for part in bags)
+    found = F.embedding_bag(word, words, start, mode="mean")
+    flat = vectors.reshape(-1, vectors.shape[-1])
+    return flat.index_copy(0, place, found.to(flat.dtype)).view_as(vectors)

@@ -1,10 +1,10 @@
 """How the network's weights move: Muon on the hidden matrices, AdamW on all others, a cosine over the run.
 
-Of a large item table only the rows that a step touched move (`RowAdamW`).
+Of a large item table and of the words only the rows that a step touched move (`RowAdamW`).
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -116,19 +116,18 @@ def optimizers(
     rate: float,
     hidden_rate: float,
     weight_decay: float,
-    table: nn.Parameter | None = None,
+    tables: Sequence[nn.Parameter] = (),
 ) -> list[torch.optim.Optimizer]:
-    """AdamW, Muon for the `hidden` matrices if they have a rate of their own, RowAdamW for the `table`."""
+    """AdamW, Muon for the `hidden` matrices if they have a rate of their own, RowAdamW for `tables`."""
     apart = {id(parameter) for parameter in hidden} if hidden_rate else set()
-    apart |= set() if table is None else {id(table)}
+    apart |= {id(table) for table in tables}
     others = [p for p in model.parameters() if p.requires_grad and id(p) not in apart]
     found: list[torch.optim.Optimizer] = [
         torch.optim.AdamW(others, rate, betas=BETAS, weight_decay=weight_decay, fused=True)
     ]
     if hidden_rate and hidden:
         found.append(Muon(hidden, hidden_rate, weight_decay=weight_decay))
-    if table is not None:
-        found.append(RowAdamW(table, rate, weight_decay=weight_decay))
+    found += (RowAdamW(table, rate, weight_decay=weight_decay) for table in tables)
     for optimizer in found:
         for group in optimizer.param_groups:
             group["peak"] = group["lr"]

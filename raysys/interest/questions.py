@@ -11,6 +11,7 @@ from raysys.events import KINDS
 from raysys.interest.bulk import read
 from raysys.interest.interactions import Interactions
 from raysys.interest.network import InterestNetwork, NetworkConfig
+from raysys.interest.queries import Vocabulary
 from raysys.interest.sequences import Sequences
 from raysys.types import DAY_MS, Floats, Ints
 
@@ -42,15 +43,20 @@ class Questions:
         *,
         keep_seen: bool = True,
         most: int | None = None,
+        vocabulary: Vocabulary | None = None,
     ) -> "Questions":
         """One question for each user with a history in `events` and a wanted deed in `valid`.
 
         Args:
             keep_seen: whether an item of the user's history may be an answer.
             most: asks only so many users, drawn at random but always the same ones.
+            vocabulary: of the model that will be asked.
         """
         targets = [KINDS.index(kind) for kind in config.targets]
-        before, after = Sequences.of(events), Sequences.of(valid.where(np.isin(valid.kind, targets)))
+        before, after = (
+            Sequences.of(events, vocabulary),
+            Sequences.of(valid.where(np.isin(valid.kind, targets))),
+        )
         asked = np.flatnonzero(np.isin(after.users(), before.users()))
         if most is not None and len(asked) > most:
             asked = np.sort(np.random.default_rng(0).choice(asked, most, replace=False))
@@ -101,7 +107,8 @@ class Questions:
         for number, (first, end) in enumerate(
             zip(self.sequences.start[place].tolist(), self.sequences.start[place + 1].tolist(), strict=True)
         ):
-            scores[number, self.sequences.row[first:end]] = -np.inf
+            seen = self.sequences.row[first:end]
+            scores[number, seen[seen >= 0]] = -np.inf
 
 
 def judge(scores: Floats, truth: tuple[Ints, ...], length: int = 10) -> Floats:

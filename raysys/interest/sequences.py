@@ -1,7 +1,8 @@
 """Histories in the form that the network reads, the same from a log and from a live state.
 
 An event is an item row, a kind, and the time until what followed: the next event, or the
-moment of asking. So the network knows how long somebody has been away.
+moment of asking. So the network knows how long somebody has been away. Queries that the
+network has words for are events too, with a kind of their own; they are never asked for.
 """
 
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from raysys.interest.interactions import Interactions
+from raysys.interest.queries import NO_BAGS, Bags, Vocabulary, with_queries
 from raysys.types import DAY_MS, Bools, Floats, Ints
 
 GAP_BUCKETS = 40
@@ -29,39 +31,58 @@ def gap_bucket(gap_ms: Ints) -> Ints:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sequences:
-    """N interactions in order of user and time; of equal times, in order of the log."""
+    """N events in order of user and time; of equal times, in order of the log."""
 
     user: Ints
     row: Ints
+    """Of an item, or below 0 of a query: `queries.ASKED` less its place in `bags`."""
     kind: Ints
     time_ms: Ints
     gap: Ints
     """Bucket of the time to the user's next event, 0 at the last one."""
     next_end: Ints
-    """At the last event of a day, where the user's next day with events ends; else 0."""
+    """At the last event of a stretch, where the user's next stretch with items ends; else 0. A stretch
+    ends with its day and with a query."""
     end: Ints
     """(N,) where the user of each event ends."""
     start: Ints
     """(U + 1,) where each user begins."""
+    bags: Bags = NO_BAGS
+    """Words of the queries."""
+    items: Ints | None = None
+    """(n + 1,) places of the items, and N; None where all events are of items."""
 
     @classmethod
-    def of(cls, events: Interactions) -> "Sequences":
+    def of(cls, events: Interactions, vocabulary: Vocabulary | None = None) -> "Sequences":
+        """The interactions, all of known items, and the queries that the `vocabulary` has a word for."""
         order = np.lexsort((events.time_ms, events.user))
-        user, time_ms = events.user[order], events.time_ms[order]
-        follows = np.zeros(len(order), np.bool_)  # the next row is of the same user
+        user, row, kind, time_ms = (
+            column[order] for column in (events.user, events.row, events.kind, events.time_ms)
+        )
+        bags = NO_BAGS
+        if vocabulary is not None and len(events.queries):
+            queries = events.queries.by_user(user)
+            places, bags = vocabulary.read(queries)
+            at = np.searchsorted(user, queries.user[places]) + queries.after[places]
+            user = np.insert(user, at, queries.user[places])
+            row, kind, time_ms = with_queries(row, kind, time_ms, at, queries.time_ms[places])
+        follows = np.zeros(len(user), np.bool_)  # the next row is of the same user
         follows[:-1] = user[1:] == user[:-1]
         gap_ms = np.append(np.diff(time_ms), 0)
-        start = np.flatnonzero(np.append(True, ~follows[:-1]))[: len(order)]
-        start = np.append(start, len(order))
+        start = np.flatnonzero(np.append(True, ~follows[:-1]))[: len(user)]
+        start = np.append(start, len(user))
+        end = np.repeat(start[1:], np.diff(start))
         return cls(
             user=user,
-            row=events.row[order],
-            kind=events.kind[order],
+            row=row,
+            kind=kind,
             time_ms=time_ms,
             gap=np.where(follows, gap_bucket(gap_ms), 0),
-            next_end=_next_ends(follows, time_ms // DAY_MS),
-            end=np.repeat(start[1:], np.diff(start)),
+            next_end=_next_ends(follows, time_ms // DAY_MS, row < 0, end),
+            end=end,
             start=start,
+            bags=bags,
+            items=np.append(np.flatnonzero(row >= 0), len(row)) if len(bags.start) else None,
         )
 
     def __len__(self) -> int:
@@ -71,14 +92,22 @@ class Sequences:
         """(U,) the user codes, in order."""
         return np.asarray(self.user[self.start[:-1]])
 
+    def ahead(self, event: Ints, steps: int) -> Ints:
+        """Place (n,) of the item so many items after each event; without one, N or another user's."""
+        if self.items is None:
+            return event + steps
+        place = np.searchsorted(self.items, event, "right") + steps - 1
+        return np.asarray(self.items[np.minimum(place, len(self.items) - 1)])
 
-def _next_ends(follows: Bools, day: Ints) -> Ints:
+
+def _next_ends(follows: Bools, day: Ints, asked: Bools, end: Ints) -> Ints:
     found = np.zeros(len(day), np.int64)
-    same_day = follows.copy()
-    same_day[:-1] &= day[1:] == day[:-1]
-    ends = np.flatnonzero(~same_day)
-    found[ends[:-1]] = ends[1:] + 1
-    found[~follows] = 0
+    same = follows.copy()
+    same[:-1] &= (day[1:] == day[:-1]) & ~asked[1:] & ~asked[:-1]
+    ends = np.flatnonzero(~same)
+    of_items = np.append(ends[~asked[ends]], len(day))
+    following = of_items[np.searchsorted(of_items[:-1], ends, "right")]
+    found[ends] = np.where(following < end[ends], following + 1, 0)
     return found
 
 
@@ -128,6 +157,8 @@ class Batch:
     row: Ints
     kind: Ints
     gap: Ints
+    bags: Bags
+    """Words of all queries of the log; a row below 0 says which of them."""
     place: Ints
     """(P,) flat index into (B, L), rising."""
     asks: tuple[Ask, ...]
@@ -148,8 +179,9 @@ class Batch:
         Args:
             bounds: (B, 2) from `windows`.
             wanted: (N,) whether an event of `sequences` may be a target.
-            day_share: share of the loss that asks, after the last event of a day, for all items of
-                the next day; the rest asks, after every event, for the next one.
+            day_share: share of the loss that asks, after the last event of a day and around a query,
+                for all items of the next day or until the next query; the rest asks, after every
+                event, for the next item.
             ahead: up to how many items ahead is asked.
         """
         index = bounds[:, :1] + np.arange((bounds[:, 1] - bounds[:, 0]).max())  # (B, L)
@@ -159,8 +191,8 @@ class Batch:
         event = index.ravel()[flat]
         end = sequences.end[event]
         asks = [
-            _asked(sequences, event, event + step, _one(event + step, end), wanted)
-            for step in range(1, ahead + 1)
+            _asked(sequences, event, goal, _one(goal, end), wanted)
+            for goal in (sequences.ahead(event, step) for step in range(1, ahead + 1))
         ]
         if day_share:
             day = _asked(sequences, event, event + 1, sequences.next_end[event], wanted)
@@ -173,6 +205,7 @@ class Batch:
             row=np.where(inside, sequences.row[index], 0),
             kind=np.where(inside, sequences.kind[index], 0),
             gap=np.where(inside, sequences.gap[index], 0),
+            bags=sequences.bags,
             place=flat[used],
             asks=tuple(Ask(at=number[a.at], target=a.target, weight=a.weight) for a in asks),
             goals=np.concatenate([ask.target for ask in asks]),

@@ -61,6 +61,10 @@ class NetworkSource:
         vectors = widened(*eight_bit(self.vectors))
         return NetworkSource(self.encoder.narrow(), vectors, beside, rounded=True)
 
+    def knows(self, habits: Habits) -> bool:
+        """Whether there is anything in the habits that it reads."""
+        return len(habits.history_rows) > 0 or (len(habits.queries) > 0 and self.encoder.words is not None)
+
     def scores(self, habits: Habits, now_ms: int) -> Floats:
         """(I,) the softmax share of each item times I: 1 is what chance would give.
 
@@ -76,7 +80,7 @@ class NetworkSource:
 
     def _logits(self, habits: Habits, now_ms: int) -> Floats:
         history = habits.history_rows, habits.history_kinds, habits.history_ms
-        user = self.encoder.user_vector(*history, self.vectors, now_ms)
+        user = self.encoder.user_vector(*history, self.vectors, now_ms, habits.queries)
         return np.asarray(self.vectors @ user, np.float64)
 
     def nearest(self, row: int, length: int) -> Ints:

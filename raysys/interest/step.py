@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from raysys.interest.exchange import Exchange
 from raysys.interest.loss import gbce_loss, softmax_loss
-from raysys.interest.network import InterestNetwork, NetworkConfig
+from raysys.interest.network import InterestNetwork, NetworkConfig, told
 from raysys.interest.optimizer import optimizers, set_rates
+from raysys.interest.queries import Bags
 from raysys.interest.sequences import Ask, Batch
 from raysys.interest.table import TableGradient
 from raysys.types import Ints
@@ -47,14 +48,17 @@ class Stepper:
             config.learning_rate,
             config.hidden_rate,
             config.weight_decay,
-            table if lazy else None,
+            [one for one in (table if lazy else None, model.words) if one is not None],
         )
         self._share = torch.from_numpy(wanted / wanted.sum())
         self._known_for = torch.from_numpy(config.debias * np.log1p(seen)).float().to(device)
         self._half = _bfloat16(device)
         self._exchange = exchange
         self._items = TableGradient(table, exchange, lazy=lazy)
-        self._others = [p for p in model.parameters() if p.requires_grad and p is not table]
+        self._words = None if model.words is None else TableGradient(model.words, exchange, lazy=True)
+        self._tables = [self._items] if self._words is None else [self._items, self._words]
+        apart = {id(one.weight) for one in self._tables}
+        self._others = [p for p in model.parameters() if p.requires_grad and id(p) not in apart]
 
     def step(self, batch: Batch, number: int, done: float, rng: np.random.Generator) -> float:
         """One batch, of which each worker takes its part; the weights move after every `accumulate`.
@@ -89,13 +93,15 @@ class Stepper:
         choice, log_prob = self.choice(self._put(batch.goals), rng)  # the same for every part
         if not len(batch.place):
             return torch.zeros(())
-        row = self._put(batch.row)
+        row = self._put(np.maximum(batch.row, 0))
         rows = (
             choice if len(choice) == len(self._trained) else torch.unique(torch.cat([row.flatten(), choice]))
         )
         table = self.model.scaled(self._items.read(rows))  # (n, D)
         items = table if rows is choice else table[torch.searchsorted(rows, choice)]
         vectors = F.embedding(torch.searchsorted(rows, row), table)
+        if self._words is not None and (batch.row < 0).any():
+            vectors = self._told(vectors, batch, self._words)
         if self.config.debias:
             items = torch.cat([items, self._known_for[choice][:, None]], 1)
         found = self.model.user(vectors, self._put(batch.kind), self._put(batch.gap), self._put(batch.place))
@@ -106,10 +112,17 @@ class Stepper:
         ]
         return torch.stack(losses).sum() / batch.heads
 
+    def _told(self, vectors: Tensor, batch: Batch, words: TableGradient) -> Tensor:
+        """The vectors (B, L, D) of a batch with those of its queries."""
+        bags = batch.bags.inside(batch.row)
+        rows, word = np.unique(bags.word, return_inverse=True)
+        return told(vectors, batch.row, Bags(bags.start, word), words.read(self._put(rows)))
+
     def _move(self) -> None:
         """One step of the weights."""
         self._exchange.add_gradients(self._others)
-        torch.nn.utils.clip_grad_norm_([*self._others, self._items.hand_over()], CLIP)
+        tables = [table.hand_over() for table in self._tables]
+        torch.nn.utils.clip_grad_norm_([*self._others, *tables], CLIP)
         for optimizer in self.optimizers:
             optimizer.step()
         self.forget()
@@ -118,7 +131,8 @@ class Stepper:
         """Drop what was accumulated."""
         for parameter in self._others:
             parameter.grad = None
-        self._items.forget()
+        for table in self._tables:
+            table.forget()
 
     def _ask(
         self, found: Tensor, items: Tensor, ask: Ask, target: Tensor, log_prob: Tensor | None, step: int

@@ -88,7 +88,7 @@ class Training:
         began = time.process_time()
         self.config, self.device = config, torch.device(device or _best_device())
         self._exchange = exchange
-        valid = None if valid is None else valid.where(valid.row >= 0)
+        valid = None if valid is None else valid.known()
         meetings = Meetings(len(catalog))
         self.log = Log(events, len(catalog), config, valid, meetings)
         start = identity_vectors(meetings, config.width, config.seed)
@@ -99,7 +99,14 @@ class Training:
         self._questions = None
         if valid is not None:
             most = None if config.cpu_seconds is None else ASKED
-            self._questions = Questions.of(self.log.histories, valid, config, keep_seen=keep_seen, most=most)
+            self._questions = Questions.of(
+                self.log.histories,
+                valid,
+                config,
+                keep_seen=keep_seen,
+                most=most,
+                vocabulary=self.log.vocabulary,
+            )
         self.epoch = 0
         self.reports: list[EpochReport] = []
         self._best: dict[str, Tensor] = {}
@@ -171,7 +178,7 @@ class Training:
 
     def _new_model(self, content: Content, start: Floats) -> InterestNetwork:
         torch.manual_seed(self.config.seed)
-        model = InterestNetwork(len(content), self.config, Widths.of(content))
+        model = InterestNetwork(len(content), self.config, Widths.of(content), self.log.vocabulary)
         with torch.no_grad():
             model.identity.weight.copy_(torch.from_numpy(start))
             model.known.copy_(torch.from_numpy(self.log.seen > 0))

@@ -64,7 +64,7 @@ class Block(nn.Module):
 
 
 class UserTower(nn.Module):
-    """The vector of a user from item vectors, kinds and gaps of the history, oldest first.
+    """The vector of a user from vectors, kinds and gaps of the history's events, oldest first.
 
     It has an output projection for each number of items ahead; they begin as the identity, so
     that at first a user's vector is near that of the latest items.
@@ -72,10 +72,12 @@ class UserTower(nn.Module):
 
     slopes: Tensor
 
-    def __init__(self, width: int, blocks: int, heads: int, dropout: float, ahead: int = 1) -> None:
+    def __init__(
+        self, width: int, blocks: int, heads: int, dropout: float, ahead: int = 1, kinds: int = len(KINDS)
+    ) -> None:
         super().__init__()
         self.dropout = PooledDropout(dropout)
-        self.kind = nn.Embedding(len(KINDS), width)
+        self.kind = nn.Embedding(kinds, width)
         self.gap = nn.Embedding(GAP_BUCKETS, width)
         self.first = nn.LayerNorm(width)
         self.blocks = nn.ModuleList([Block(width, heads, dropout) for _ in range(blocks)])

@@ -14,12 +14,15 @@ from raysys.interest.content import Content
 from raysys.interest.encoder import CONFIG, ITEM, USER, UserEncoder
 from raysys.interest.item_tower import ItemTower, Widths
 from raysys.interest.network import InterestNetwork, NetworkConfig
+from raysys.interest.queries import Vocabulary
 from raysys.types import Bools, Floats, Ints
 
 SPACE = ("width", "heads", "temperature")
 """Fields that two networks share if one can go on from the other."""
 EXPORTED = "model.user."
 """What the exporter puts before the names of the user tower's weights."""
+KIND = "kind.weight"
+"""The user tower's vectors of kinds."""
 FIRST = "out.0."
 """The only projection of the user tower that is exported."""
 
@@ -38,6 +41,8 @@ class Older:
     """(J, D) float32."""
     known: Bools
     """(J,) which of them it was trained on."""
+    words: tuple[Vocabulary, Floats] | None = None
+    """Of queries, with their vectors (V, D)."""
 
     @classmethod
     def load(cls, folder: Path, item_ids: Sequence[str]) -> "Older":
@@ -79,6 +84,7 @@ class Older:
             tower=tower.requires_grad_(False),
             identity=encoder.identity,
             known=encoder.known,
+            words=encoder.words,
         )
 
     def fits(self, config: NetworkConfig) -> bool:
@@ -106,7 +112,7 @@ class Begun:
 def begin(model: InterestNetwork, older: Older, catalog: Catalog, *, transfer: bool = False) -> Begun:
     """Let a network that is not fitted yet go on from an older one.
 
-    The user tower is copied, and items that both know keep their vectors. Items that are new begin
+    The user tower is copied, and items and words that both know keep their vectors. Items that are new begin
     where they would by themselves, by whom they are bought with, turned into the older space: by the
     rotation that takes the items of both nearest to where they are in it (orthogonal Procrustes,
     Schönemann 1966). With `transfer`, of another shop, no item is the same: all begin so, and what
@@ -163,11 +169,24 @@ def _shared(older: Older, catalog: Catalog, *, nothing: bool) -> tuple[Ints, Int
 
 
 def _copy_tower(model: InterestNetwork, older: Older) -> None:
-    """Copy the weights that both user towers have; further blocks and projections begin anew."""
+    """Copy the weights that both user towers have, and the words; what one alone has begins anew."""
     with torch.no_grad():
         for name, value in model.user.state_dict().items():
-            if name in older.user and older.user[name].shape == tuple(value.shape):
-                value.copy_(torch.from_numpy(older.user[name]))
+            if name not in older.user:
+                continue
+            theirs = torch.from_numpy(older.user[name])
+            if name == KIND:  # the last one is that of queries, where they are read
+                theirs = theirs[: len(value)]
+                value = value[: len(theirs)]
+            if theirs.shape == value.shape:
+                value.copy_(theirs)
+        if model.words is not None and model.vocabulary is not None and older.words is not None:
+            vocabulary, vectors = older.words
+            row = vocabulary.rows(model.vocabulary.token)
+            both = np.flatnonzero(row >= 0)
+            model.words[torch.from_numpy(both)] = torch.from_numpy(np.float32(vectors[row[both]])).to(
+                model.words
+            )
 
 
 def _is_exported(name: str) -> bool:

@@ -83,6 +83,7 @@ def _impression(state: State, event: Impression) -> dict[str, Any]:
     if event.query:
         changes["queries"] = (*state.queries, event.query[:QUERY_CHARS])[-QUERIES:]
         changes["query_ms"] = (*state.query_ms, event.time_ms)[-QUERIES:]
+        changes["query_deeds"] = (*state.query_deeds, state.deeds)[-QUERIES:]
     if event.surface == "ads":
         changes["ads"] = _showings(state.ads, event)
     changes["last_ms"] = max(state.last_ms, event.time_ms)
@@ -118,6 +119,7 @@ def _interaction(state: State, event: Interaction) -> dict[str, Any]:
         "first_ms": state.first_ms or event.time_ms,
         "last_ms": max(state.last_ms, event.time_ms),
         "days": state.days + new_day,
+        "deeds": state.deeds + 1,
         "history_items": (*state.history_items, event.item_id)[-HISTORY:],
         "history_kinds": (*state.history_kinds, KINDS.index(event.kind))[-HISTORY:],
         "history_ms": (*state.history_ms, event.time_ms)[-HISTORY:],

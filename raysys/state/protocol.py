@@ -11,8 +11,8 @@ from raysys.types import Key
 
 HISTORY = 100
 """H, the latest interactions a state keeps."""
-QUERIES = 20
-"""Q, the latest query texts a state keeps."""
+QUERIES = HISTORY
+"""Q, the latest query texts a state keeps: as many, so that the latest H of both together are all there."""
 OWN_ITEMS = 1024
 """P, the items of which a state keeps own counts; the least recently touched go first."""
 RESPONDED = "ad:"
@@ -63,6 +63,10 @@ class State(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Ratings with a value."""
     stars: float = 0.0
     """The sum of their values."""
+    deeds: int = 0
+    """Interactions of all kinds, ever."""
+    query_deeds: tuple[int, ...] = ()
+    """What `deeds` was when each of `queries` came: in which order they and the interactions were."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -285,7 +285,7 @@ def test_a_saved_dataset_comes_back(tmp_path: Path, log: list[Event]) -> None:
     assert again.interactions.equals(data.interactions)
     assert (again.impressions, again.items) == (data.impressions, data.items)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "impressions.jsonl", "interactions", "items.jsonl", "report.json",
+        "impressions.jsonl", "interactions", "items.jsonl", "queries", "report.json",
     ]  # fmt: skip
 
 

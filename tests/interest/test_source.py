@@ -12,6 +12,7 @@ from raysys.interest.features import FEATURES, SOURCES, features
 from raysys.interest.fit import InterestConfig, fit_interest
 from raysys.interest.habits import NOBODY, habits_of
 from raysys.interest.interactions import Interactions
+from raysys.interest.queries import Queries
 from raysys.interest.recall import RecallSizes, recall
 from raysys.interest.source import NetworkSource
 from raysys.types import DAY_MS, Floats, Ints
@@ -26,7 +27,9 @@ class ByLeaf:
     def item_vectors(self, catalog: Catalog, first: int = 0) -> Floats:
         return np.eye(4, dtype=np.float32)[[int(path[-1]) for path in catalog.categories[first:]]]
 
-    def user_vector(self, rows: Ints, kinds: Ints, times: Ints, vectors: Floats, now_ms: int) -> Floats:
+    def user_vector(
+        self, rows: Ints, kinds: Ints, times: Ints, vectors: Floats, now_ms: int, queries: Queries
+    ) -> Floats:
         return np.asarray(4.0 * vectors[rows[-1]])
 
 

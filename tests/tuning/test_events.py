@@ -14,6 +14,7 @@ from raysys.dataset.prepare import prepare
 from raysys.dataset.read import read
 from raysys.errors import ConfigError, DataError
 from raysys.events import KINDS
+from raysys.interest.queries import hashed
 from tuning.events import EventLog, parse_split, read_asked, read_events, split_log
 from tuning.log import read_log
 
@@ -60,6 +61,34 @@ def test_all_formats_tell_the_same_and_equal_times_keep_the_order_of_lines(
     expected = [(f"u:{u}", i, "view", d * DAY) for u, i, d in sorted(rows, key=lambda row: row[2])]
     for path in (lines(folder / "e.jsonl", events), folder / "e.csv", folder / "e.parquet"):
         assert told(read_events([path])) == expected
+
+
+def page(user: str, query: str, time_ms: int, **more: Any) -> dict[str, Any]:
+    return {
+        "type": "impression", "query_id": f"{user}{query}{time_ms}", "surface": "search", "item_ids": ["x"],
+        "user_id": user, "query": query, "time_ms": time_ms, **more,
+    }  # fmt: skip
+
+
+def test_what_people_asked_for_stands_between_what_they_did(tmp_path: Path) -> None:
+    rows = [
+        deed("a", "x", DAY), page("a", "tea", DAY), deed("a", "y", DAY), page("b", "rum", 0),
+        deed("b", "x", 5), page("a", "early", 3), page("gone", "tea", 3), deed("gone", "x", 4),
+        page("nobody", "tea", 3),
+        page("a", "twice", 7, event_id="e"), page("a", "twice", 7, event_id="e"), page("a", "", 9),
+        {"type": "forget", "user_id": "gone"},
+    ]  # fmt: skip
+    log = read_events([lines(tmp_path / "e.jsonl", rows)])
+    found = log.events.queries
+    key = {code: name for name, code in log.users.items()}
+    where = zip(found.user.tolist(), found.time_ms.tolist(), found.after.tolist(), strict=True)
+    assert [(key[user], *rest) for user, *rest in where] == [
+        ("u:a", 3, 0), ("u:a", 7, 0), ("u:a", DAY, 1), ("u:b", 0, 0)
+    ]  # fmt: skip
+    texts = ["early", "twice", "tea", "rum"]
+    assert found.word.tolist() == [word for text in texts for word in hashed(text)]
+    assert log.report["queries"] == 4
+    assert log.events.before(DAY).queries.time_ms.tolist() == [3, 7, 0]
 
 
 def test_a_busy_user_is_not_taken_for_a_robot(tmp_path: Path) -> None:
@@ -175,8 +204,8 @@ def test_a_split_is_by_user_or_by_time(tmp_path: Path) -> None:
 
 
 def test_users_may_be_asked_after_all_that_is_known_of_them(tmp_path: Path) -> None:
-    path = lines(tmp_path / "e.jsonl", [deed("a", "x", 1), deed("b", "y", 2), deed("b", "z", 3)])
-    log = read_events([path])
+    rows = [deed("a", "x", 1), deed("b", "y", 2), deed("b", "z", 3), page("a", "tea", 3), page("a", "rum", 5)]
+    log = read_events([lines(tmp_path / "e.jsonl", rows)])
     pl.DataFrame(
         {
             "user_id": ["b", "a", "b", "a"], "item_id": ["x", "z", "z", "y"],
@@ -190,6 +219,7 @@ def test_users_may_be_asked_after_all_that_is_known_of_them(tmp_path: Path) -> N
     assert names == [["z"], ["x", "z"]]
     history = asked.before.where(asked.before.user == log.users["u:a"])
     assert [log.catalog.item_ids[row] for row in history.row] == ["x", "y"]
+    assert history.queries.after.tolist() == [1, 2]
     assert len(log.events) == 3, "what is known when asked is not learned from"
 
 

@@ -5,19 +5,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
 
 from raysys.behavior.world import START_MS, World
 from raysys.bundle import Bundle
+from raysys.dataset.build import build
 from raysys.dataset.prepare import prepare
 from raysys.dataset.read import of_events
 from raysys.errors import BundleError, DataError
-from raysys.events import Event, Forget, Interaction, ItemUpdate, UserUpdate
+from raysys.events import Event, Forget, Impression, Interaction, ItemUpdate, UserUpdate
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.export import export_network
 from raysys.interest.habits import Habits
+from raysys.interest.interactions import Interactions
 from raysys.interest.network import NetworkConfig
 from raysys.interest.scorer import InterestScorer
 from raysys.interest.source import NetworkSource
@@ -29,7 +32,7 @@ from raysys.surfaces.settings import Settings
 from raysys.types import DAY_MS, Key, QueryId, UserId
 from tests import fakes
 from tuning.export import export, main
-from tuning.world import columns, world_bundle
+from tuning.world import world_bundle
 
 WORLD = World(users=60, items=120)
 DAYS = 30
@@ -52,7 +55,7 @@ def events() -> list[Event]:
         for item in (0, 16, 40)
     ]
     told: list[Event] = [
-        *WORLD.events(DAYS),
+        *(_asking(event) for event in WORLD.events(DAYS)),
         *strange,
         *hides,
         UserUpdate(user_id=REFUSED, consent=False, time_ms=START_MS),
@@ -61,6 +64,13 @@ def events() -> list[Event]:
     told.sort(key=lambda event: event.time_ms or 0)
     late = ItemUpdate(item_id="late", title="green tea, late", category="shop/tea", brand="Anchor")
     return [late, ItemUpdate(item_id=WORLD.item_id(8), available=False), *told]
+
+
+def _asking(event: Event) -> Event:
+    """A page in answer to a query, for half of the people."""
+    if isinstance(event, Impression) and event.query_id[-1] in "13579":
+        return msgspec.structs.replace(event, query=f"fresh {event.item_ids[0][-1]}")
+    return event
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +88,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle")
     plain = world_bundle(WORLD, days=20)
     assert isinstance(plain.interest, InterestScorer)
-    log = columns(WORLD.events(20), plain.catalog)
+    log = Interactions.of(build([of_events(events())]), plain.catalog).before(START_MS + 20 * DAY_MS)
     networks = []
     for seed in (0, 1):
         training = fit_network(log, plain.catalog, NetworkConfig(width=16, epochs=1, seed=seed))
@@ -178,6 +188,8 @@ def test_vectors_are_those_of_the_first_network_and_their_product_its_score(
     vector = users.filter(pl.col("user") == f"u:{WORLD.user_id(5)}")["vector"][0].to_numpy()
     habits = Habits.of(asker.state, asker.experts.catalog)
     assert -1 in habits.history_rows
+    assert len(habits.queries)
+    assert network.encoder.words is not None
     alone = replace(network, beside=())
     share = np.exp(table @ vector)
     np.testing.assert_allclose(alone.scores(habits, NOW), share / share.sum() * len(share), rtol=1e-3)

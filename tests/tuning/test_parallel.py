@@ -10,10 +10,11 @@ import pytest
 from raysys.dataset.prepare import prepare
 from raysys.dataset.read import of_events
 from raysys.errors import DataError
-from raysys.events import KINDS, Interaction, ItemUpdate
+from raysys.events import KINDS, Impression, Interaction, ItemUpdate
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.interactions import Interactions
 from raysys.interest.network import NetworkConfig
+from raysys.interest.queries import Queries
 from raysys.interest.train import fit_network
 from raysys.types import DAY_MS
 from tests.fakes import shop
@@ -34,7 +35,11 @@ def rounds() -> Interactions:
     ]
     day, user, row = np.array(deeds).T
     kind = np.full(len(deeds), KINDS.index("purchase"))
-    return Interactions(user=user, row=row, kind=kind, time_ms=day * DAY_MS)
+    whose, after = np.divmod(np.arange(USERS * DAYS), DAYS)  # a query after each day's first item
+    queries = Queries.of(
+        user=whose, time_ms=after * DAY_MS, after=2 * after + 1, texts=[f"word{n % 5} fresh" for n in whose]
+    )
+    return Interactions(user=user, row=row, kind=kind, time_ms=day * DAY_MS, queries=queries)
 
 
 def lesson() -> Lesson:
@@ -79,20 +84,30 @@ def test_two_workers_learn_what_one_learns_even_if_one_of_them_fails(tmp_path: P
         assert mine.events == its.events
         assert mine.loss == pytest.approx(its.loss, rel=1e-3)
         assert mine.ndcg == pytest.approx(its.ndcg, abs=0.02)
-    found = UserEncoder.load(tmp_path / "out" / "network").item_vectors(whole.catalog)
+    encoder = UserEncoder.load(tmp_path / "out" / "network")
     vectors = alone.model.identity.weight.detach().numpy()
-    assert np.abs(found - vectors).max() < 0.02 * np.abs(vectors).max()
+    assert np.abs(encoder.item_vectors(whole.catalog) - vectors).max() < 0.02 * np.abs(vectors).max()
+    assert encoder.words is not None
+    assert alone.model.words is not None
+    words = alone.model.words.detach().numpy()
+    assert np.abs(encoder.words[1] - words).max() < 0.02 * np.abs(words).max()
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    events: list[Interaction | ItemUpdate] = [
+    events: list[Interaction | Impression | ItemUpdate] = [
         ItemUpdate(item_id=f"i{n}", title=f"thing {n}") for n in range(4)
     ]
     for day in range(19_000, 19_007):
         for user in range(5):
             item_id, time_ms = f"i{(day + user) % 4}", day * DAY_MS
             events.append(Interaction(kind="click", item_id=item_id, user_id=f"u{user}", time_ms=time_ms))
+            events.append(
+                Impression(
+                    query_id=f"q{day}-{user}", surface="search", item_ids=[item_id], time_ms=time_ms,
+                    user_id=f"u{user}", query=f"word{user}",
+                )
+            )  # fmt: skip
     out = tmp_path_factory.mktemp("data") / "dataset"
     prepare([of_events(events)], out)
     return out
@@ -106,6 +121,10 @@ def test_a_source_streams_what_it_holds_otherwise(folder: Path) -> None:
     assert read.valid is not None
     assert callable(read.events)
     assert held.valid.time_ms.min() > held.events.time_ms.max()
+    found, expected = Interactions.joined(list(read.events(0))).queries, held.events.queries
+    for name in ("user", "time_ms", "after"):
+        np.testing.assert_array_equal(np.sort(getattr(found, name)), np.sort(getattr(expected, name)), name)
+    assert len(found) == 5 * 5
     assert sorted(zip(read.valid.user, read.valid.row, strict=True)) == sorted(
         zip(held.valid.user, held.valid.row, strict=True)
     )
