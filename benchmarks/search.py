@@ -18,8 +18,9 @@ from benchmarks.home_depot import FOLDS, Judged, read_judged
 from raysys.evaluation.metrics import mean_error
 from raysys.relevance.features import NAMES
 from raysys.relevance.fit import Judgements, RelevanceConfig, fit_trees, judged_features
-from raysys.relevance.model import Mix
+from raysys.relevance.model import MEANING, Mix
 from raysys.relevance.scorer import RelevanceScorer
+from raysys.signals import SIGNALS, SignalConstants
 from raysys.text.encoder import TextEncoder
 from raysys.types import Floats
 
@@ -111,6 +112,18 @@ def table(judged: Judged, seen: Floats) -> None:
         error = float(np.sqrt(np.mean((2 * scores + 1 - judged.grade) ** 2)))
         told = quality(judged, scores).line(name, to_beat)
         print(f"{told}   {seconds:.0f} CPU s for {FOLDS} folds, error {error:.4f} of a grade", flush=True)
+        constants(name, scores)
+    constants("zero data", Mix().relevance(seen))
+    constants(
+        "zero data, words alone", Mix().relevance(np.where(np.arange(len(NAMES)) == MEANING, np.nan, seen))
+    )
+
+
+def constants(name: str, scores: Floats) -> None:
+    """Print what `tuning.relevance` would bring this relevance to the scale of the other signals by."""
+    found = SignalConstants.default().measured("relevance", scores)
+    place = SIGNALS.index("relevance")
+    print(f"  signal of {name}: center {found.center[place]:.3f}, scale {found.scale[place]:.3f}")
 
 
 def costs(judged: Judged, scorer: RelevanceScorer, vectors: tuple[Floats, Floats], seen: Floats) -> None:

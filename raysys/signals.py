@@ -34,7 +34,7 @@ FRESH_DAYS = 30.0
 
 DEFAULTS: dict[str, tuple[float, float]] = {
     "engine": (0.3, 0.2),
-    "relevance": (0.5, 0.25),
+    "relevance": (0.5, 0.2),
     "interest": (-4.0, 2.0),
     "repeat": (0.2, 0.3),
     "price_fit": (-0.7, 0.6),
@@ -45,7 +45,8 @@ DEFAULTS: dict[str, tuple[float, float]] = {
     "uncertainty": (0.5, 0.3),
     "ad_value": (0.0, 0.05),
 }
-"""Center and scale of each signal before anything was measured."""
+"""Center and scale of each signal before anything was measured in a shop; relevance is as
+`benchmarks.search` finds it for candidates of a real engine, with an encoder (.17) and without one (.24)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
