@@ -23,7 +23,8 @@ from raysys.errors import RaysysError
 from raysys.events import Event, Interaction
 from raysys.releases import current
 from raysys.state.open import open_store
-from raysys.text.encoder import TextEncoder
+from raysys.surfaces.experts import Encoder
+from raysys.text.static import load_encoder
 from raysys.types import DAY_MS
 from tuning.dataset import make
 from tuning.gate import Verdict, judge
@@ -99,7 +100,7 @@ def read_data(demo: Demo) -> Dataset:
     return Dataset.load(demo.dataset)
 
 
-def read_catalog(demo: Demo, data: Dataset, encoder: TextEncoder) -> Catalog:
+def read_catalog(demo: Demo, data: Dataset, encoder: Encoder) -> Catalog:
     """The items with their text vectors, made once."""
     folder = demo.folder / "catalog"
     if folder.exists():
@@ -143,7 +144,7 @@ def past(data: Dataset, before_ms: int) -> Iterator[Interaction]:
         yield Interaction(kind=kind, item_id=item, user_id=user.removeprefix("u:"), time_ms=time_ms)
 
 
-def learn(demo: Demo, encoder: TextEncoder) -> tuple[Dataset, Turn]:
+def learn(demo: Demo, encoder: Encoder) -> tuple[Dataset, Turn]:
     """Everything up to a bundle that has not been released yet."""
     say("0/4 the data")
     data = read_data(demo)
@@ -199,7 +200,7 @@ def _run(options: argparse.Namespace) -> int:
     demo = Demo(folder=folder, full=options.full, port=options.port)
     released, sections = current(demo.bundles), None
     if released is None:
-        _, made = learn(demo, TextEncoder.load(options.encoder))
+        _, made = learn(demo, load_encoder(options.encoder))
         released, verdict = gate(demo, made, force=options.force)
         sections = tell(demo.folder / "report.html", made, verdict)
         if released is None:

@@ -23,7 +23,7 @@ from raysys.errors import ConfigError, DataError
 from raysys.events import KINDS, Event, Impression, ItemUpdate
 from raysys.interest.asked import Asked, Split, by_time, leave_one_out
 from raysys.interest.interactions import Interactions, asked_in
-from raysys.text.encoder import TextEncoder
+from raysys.text.static import load_encoder
 from raysys.types import Ints
 
 LEAVE_ONE_OUT = "leave-one-out"
@@ -269,7 +269,7 @@ def _catalog(items: list[ItemUpdate], seen: pl.Series, encoder: Path | None) -> 
     named = dict.fromkeys(item.item_id for item in items)
     bare = [ItemUpdate(item_id=i, title=i) for i in named if i not in titled]
     rest = [ItemUpdate(item_id=i, title=i) for i in sorted(set(seen.unique().to_list()) - named.keys())]
-    texts = None if encoder is None else TextEncoder.load(encoder)
+    texts = None if encoder is None else load_encoder(encoder)
     return Catalog.of([*bare, *items, *rest], None if texts is None else texts.encode)
 
 

@@ -28,7 +28,7 @@ from raysys.interest.interactions import Interactions
 from raysys.interest.log import Chunks, streamed
 from raysys.interest.network import NetworkConfig
 from raysys.interest.train import EpochReport, Training, fit_network
-from raysys.text.encoder import TextEncoder
+from raysys.text.static import load_encoder
 from raysys.types import DAY_MS
 from tuning.network import CHECKPOINT, NETWORK, SETTINGS, SearchSettings, Tuned
 from tuning.trials import start_ray
@@ -70,7 +70,7 @@ class Source:
         Raises:
             DataError: there is no dataset, or nothing before the horizon.
         """
-        texts = None if self.encoder is None else TextEncoder.load(self.encoder)
+        texts = None if self.encoder is None else load_encoder(self.encoder)
         items = read_lines(self.folder / "items.jsonl", ItemUpdate)
         catalog = Catalog.of(items, None if texts is None else texts.encode)
         scan = pl.scan_parquet(interaction_files(self.folder)).select(

@@ -24,14 +24,16 @@ from raysys.bundle import Bundle
 from raysys.catalog import Catalog
 from raysys.dataset.read import read, together
 from raysys.dataset.wishes import Wishes
-from raysys.errors import DataError
+from raysys.errors import ConfigError, DataError
 from raysys.events import Impression
 from raysys.relevance.clicks import judgements_of
 from raysys.relevance.fit import Fitted, Judgements, RelevanceConfig, fit_relevance
 from raysys.relevance.scorer import RelevanceScorer
 from raysys.relevance.searches import Searches
+from raysys.relevance.unseen import unseen_meaning
 from raysys.surfaces.experts import Encoder
 from raysys.text.analysis import Analyzer
+from raysys.text.static import load_encoder
 from raysys.text.synonyms import read_synonyms
 from raysys.types import Floats
 
@@ -133,21 +135,44 @@ def tune_relevance(
     encoder: Encoder | None,
     config: RelevanceConfig | None = None,
     catalog: Catalog | None = None,
+    folder: Path | None = None,
 ) -> Fitted:
-    """`scorer` with what the judgements say; without an encoder, from words alone."""
+    """`scorer` with what the judgements say; without an encoder, from words alone.
+
+    Args:
+        folder: of the encoder, if it may have learned from these queries (`tuning.encoder`).
+    """
     vectors = None if encoder is None else (encoder.encode(judged.queries), encoder.encode(judged.texts))
-    return fit_relevance(scorer, judged, vectors, config, catalog)
+    meaning = None if folder is None else unseen_meaning(folder, judged)
+    return fit_relevance(scorer, judged, vectors, config, catalog, meaning)
 
 
-def from_log(log: Searches, analyzer: Analyzer, bundle: Bundle) -> Fitted:
-    """Relevance from a log alone.
+def with_encoder(bundle: Bundle, folder: Path) -> Bundle:
+    """The bundle with another text encoder, and with the vectors of its items by it.
+
+    Raises:
+        ConfigError: its interest network reads texts by the old one.
+    """
+    if getattr(bundle.interest, "network", None) is not None:
+        raise ConfigError(
+            f"bundle {bundle.id}: its interest network has learned from vectors of the old encoder;"
+            f" learn the bundle again with --encoder {folder}"
+        )
+    encoder, catalog = load_encoder(folder), bundle.catalog
+    vectors = encoder.encode([catalog.text(row) for row in range(len(catalog))])
+    return replace(bundle, encoder=encoder, catalog=catalog.with_vectors(dict(enumerate(vectors))))
+
+
+def from_log(log: Searches, analyzer: Analyzer, bundle: Bundle, folder: Path | None = None) -> Fitted:
+    """Relevance from a log alone; see `tune_relevance`.
 
     The model learns from the later half, with what queries are after as the earlier half tells it: what
     is learned of a query from the very clicks that are to be explained would explain them too well.
     """
     before, after = log.halves()
     earlier = RelevanceScorer.of_catalog(bundle.catalog, analyzer, before.what_was_taken())
-    return tune_relevance(after.judgements(bundle.catalog), earlier, bundle.encoder, None, bundle.catalog)
+    judged = after.judgements(bundle.catalog)
+    return tune_relevance(judged, earlier, bundle.encoder, None, bundle.catalog, folder)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -159,22 +184,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--log", type=Path, nargs="+", default=[], help="impressions and interactions")
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--encoder", type=Path, help="folder of a text encoder to take, such as of tuning.encoder"
+    )
     parser.add_argument("--synonyms", type=Path, help="a group of phrases a line, apart by commas")
     parser.add_argument("--segment", default="pairs", help="pairs, or jieba for Chinese words")
     given = parser.parse_args(arguments)
     if given.judged is None and not given.log:
         parser.error("name a file of judgements or clicks, or a log")
     bundle = Bundle.load(given.bundle)
+    if given.encoder is not None:
+        bundle = with_encoder(bundle, given.encoder)
     groups = () if given.synonyms is None else tuple(map(tuple, read_synonyms(given.synonyms)))
     analyzer, log = Analyzer(groups, given.segment), read_log(given.log, bundle.catalog)
     scorer, old = RelevanceScorer.of_catalog(bundle.catalog, analyzer, log.what_was_taken()), bundle.relevance
     if not given.log and isinstance(old, RelevanceScorer) and old.analyzer == analyzer:
         scorer = replace(scorer, intents=old.intents)
     if given.judged is None:
-        fitted = from_log(log, analyzer, bundle)
+        fitted = from_log(log, analyzer, bundle, given.encoder)
     else:
         judged = read_file(given.judged, bundle.catalog)
-        fitted = tune_relevance(judged, scorer, bundle.encoder, None, bundle.catalog)
+        fitted = tune_relevance(judged, scorer, bundle.encoder, None, bundle.catalog, given.encoder)
     told = {
         "judgements": fitted.judgements,
         "showings": len(log),

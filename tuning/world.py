@@ -16,8 +16,8 @@ from raysys.interest.interactions import Interactions, popularity
 from raysys.policy.scorer import Policy
 from raysys.relevance.scorer import RelevanceScorer
 from raysys.signals import SIGNALS
-from raysys.text.encoder import TextEncoder
 from raysys.text.keywords import QueryClasses
+from raysys.text.static import load_encoder
 
 DAYS = 60
 WEIGHTS = {
@@ -52,7 +52,7 @@ def world_bundle(world: World, *, days: int = DAYS, encoder: Path | None = None)
     Args:
         encoder: folder of an exported text encoder; without one, relevance is words alone.
     """
-    texts = None if encoder is None else TextEncoder.load(encoder)
+    texts = None if encoder is None else load_encoder(encoder)
     catalog = Catalog.of(world.catalog(), None if texts is None else texts.encode)
     events = columns(world.events(days), catalog)
     config = InterestConfig()

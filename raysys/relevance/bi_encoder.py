@@ -5,7 +5,7 @@ enough, and the words that it never says stay where they were.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -13,19 +13,14 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import torch
 
-from raysys.errors import ConfigError, DataError
+from raysys.errors import ConfigError
 from raysys.relevance.fit import Judgements, mean_ndcg
 from raysys.relevance.lessons import Lesson, lessons, some
 from raysys.relevance.objectives import Objectives
 from raysys.text.augment import Augmenter
-from raysys.text.normalize import normalize
-from raysys.types import Floats, Ints
+from raysys.text.torch_encoder import embedded, learning_parts, vectors
 
 Objective: TypeAlias = Literal["graded", "ordered", "contrastive"]
-CHUNK = 32
-"""Texts of about one length that are encoded together."""
-MOST_TOKENS = 64
-"""In training; titles are shorter."""
 STATE = "state.pt"
 
 
@@ -87,7 +82,8 @@ def fine_tune(
     """Fit a SentenceTransformer in place; after the last check it is as good as it was at its best.
 
     Args:
-        folder: keeps the state after every check, so that a run that was stopped goes on from it.
+        folder: keeps the state after every check, so that a run that was stopped goes on from it; the checks
+            that it had come again.
 
     Raises:
         DataError: nothing can be learned from the judgements.
@@ -100,6 +96,7 @@ def fine_tune(
     steps = max(round(config.passes * len(told.query) / config.pairs), 1)
     if folder is not None and (folder / STATE).exists():
         learner.restore(folder / STATE)
+        yield from learner.checks
     elif asked is not None:
         learner.judge(asked)
         yield learner.checks[-1]
@@ -208,70 +205,3 @@ class _Learner:
         with torch.no_grad():
             for name, part in parts.items():
                 self._learning[name].copy_(part)
-
-
-def learning_parts(encoder: Any, layers: int) -> dict[str, torch.nn.Parameter]:
-    """The parameters of the upper layers and of what follows the body; the others stand still."""
-    encoder.requires_grad_(False)
-    blocks = [
-        module for module in encoder.modules()
-        if isinstance(module, torch.nn.ModuleList) and len(module) > 1
-    ]  # fmt: skip
-    if not blocks:
-        raise ConfigError("the encoder has no stack of layers; take a transformer")
-    stack = max(blocks, key=lambda block: sum(part.numel() for part in block.parameters()))
-    for block in list(stack)[-layers:]:
-        block.requires_grad_(True)
-    for module in list(encoder)[1:]:
-        module.requires_grad_(True)
-    return {name: part for name, part in encoder.named_parameters() if part.requires_grad}
-
-
-def embedded(encoder: Any, texts: Sequence[str]) -> torch.Tensor:
-    """Vectors (n, D) of texts with their gradients, float32; encoded in chunks of about one length."""
-    tokenizer, device = encoder.tokenizer.backend_tokenizer, encoder.device
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(MOST_TOKENS)
-    ids = [found.ids for found in tokenizer.encode_batch([normalize(text) for text in texts])]
-    order = np.argsort([len(row) for row in ids], kind="stable")
-    parts = []
-    for chunk in np.array_split(order, max(-(-len(order) // CHUNK), 1)):
-        tokens = torch.nn.utils.rnn.pad_sequence(
-            [torch.tensor(ids[place]) for place in chunk], batch_first=True
-        )
-        lengths = torch.tensor([len(ids[place]) for place in chunk])
-        mask = (torch.arange(tokens.shape[1]) < lengths[:, None]).to(torch.int64)
-        with torch.autocast(device.type, torch.bfloat16, enabled=is_bf16_fast(device)):
-            found = encoder({"input_ids": tokens.to(device), "attention_mask": mask.to(device)})
-        parts.append(found["sentence_embedding"].float())
-    return torch.cat(parts)[torch.from_numpy(np.argsort(order)).to(device)]
-
-
-def vectors(encoder: Any, texts: Sequence[str]) -> Floats:
-    """Unit rows (n, D) float32 of texts, without dropout."""
-    encoder.eval()
-    with torch.no_grad():
-        parts = [embedded(encoder, texts[first : first + 1_000]) for first in range(0, len(texts), 1_000)]
-    return np.asarray(torch.nn.functional.normalize(torch.cat(parts)).cpu().numpy(), np.float32)
-
-
-def is_bf16_fast(device: torch.device) -> bool:
-    """Whether a device multiplies bfloat16 by itself; where it only imitates it, float32 is faster."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(able.get("avx512_bf16", False))
-
-
-def average(states: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """The mean of the weights of encoders that began alike (a model soup, Wortsman et al. 2022)."""
-    if not states:
-        raise DataError("there are no encoders to average")
-    return {name: torch.stack([state[name].float() for state in states]).mean(0) for name in states[0]}
-
-
-def shards(queries: Sequence[str], count: int) -> Ints:
-    """A shard (Q,) in [0, count) of every query, by its words alone: it is the same in any file."""
-    import zlib
-
-    return np.array([zlib.crc32(normalize(text).encode()) % count for text in queries], np.int64)

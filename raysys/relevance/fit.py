@@ -10,7 +10,7 @@ from raysys.boosting import onnx_of
 from raysys.catalog import Catalog
 from raysys.errors import ConfigError, DataError
 from raysys.relevance.features import NAMES
-from raysys.relevance.model import Learned, Model, Trees, without_meaning
+from raysys.relevance.model import MEANING, Learned, Model, Trees, without_meaning
 from raysys.relevance.scorer import RelevanceScorer
 from raysys.types import Bools, Floats, Ints
 
@@ -86,15 +86,20 @@ def fit_relevance(
     vectors: tuple[Floats, Floats] | None,
     config: RelevanceConfig | None = None,
     catalog: Catalog | None = None,
+    meaning: Floats | None = None,
 ) -> Fitted:
     """`scorer` with trees in the place of its model, if they order queries better that were held out.
 
     Args:
         vectors: unit rows (Q, D) of the queries and (T, D) of the texts; None learns from words alone.
         catalog: of the items that were judged, if some were.
+        meaning: (N,) cosine of each pair by an encoder that did not learn from its query, in the place of
+            what `vectors` and `catalog` say, which did; see `raysys.relevance.unseen`.
     """
     config = config or RelevanceConfig()
     seen = judged_features(scorer, judged, vectors, catalog)
+    if meaning is not None:
+        seen[:, MEANING] = meaning
     apart = np.random.default_rng(config.seed).random(len(judged.queries)) < config.held_out
     held = apart[judged.query]
     if len(np.unique(judged.query[held])) < 2 or len(np.unique(judged.query[~held])) < 2:
@@ -145,7 +150,17 @@ def judged_features(
 def fit_trees(
     seen: Floats, relevant: Floats, query: Ints, config: RelevanceConfig, weight: Floats | None = None
 ) -> Learned:
-    """Trees with and without the meaning, from features (N, len(NAMES)) and relevance (N,) in [0, 1].
+    """Trees with and without the meaning, from features (N, len(NAMES)) and relevance (N,) in [0, 1]."""
+    whole, words = (
+        trees_of(features, relevant, query, config, weight) for features in (seen, without_meaning(seen))
+    )
+    return Learned(whole, words)
+
+
+def trees_of(
+    seen: Floats, relevant: Floats, query: Ints, config: RelevanceConfig, weight: Floats | None = None
+) -> Trees:
+    """Trees from any features (N, F) and relevance (N,) in [0, 1].
 
     Each model's sum is brought to the scale of relevance by a line fitted to queries that it did not see.
     """
@@ -155,8 +170,7 @@ def fit_trees(
     check = (query[order] % 5) == 0
     if not check.any() or check.all():
         check = np.arange(len(order)) % 5 == 0
-    words = replace(data, seen=without_meaning(data.seen))
-    return Learned(_trees(data, check, config), _trees(words, check, config))
+    return _trees(data, check, config)
 
 
 @dataclass(frozen=True, slots=True)

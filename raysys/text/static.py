@@ -4,9 +4,9 @@ Each piece of the vocabulary is encoded once by a sentence encoder, the common c
 frequent pieces count less (SIF, Arora, Liang and Ma 2017; the recipe of model2vec).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -19,6 +19,16 @@ from raysys.types import Floats
 PIECES = "pieces.npy"
 SIF = 1e-3
 MOST_PIECES = 512
+
+
+class Teacher(Protocol):
+    """A sentence encoder that can be asked for every piece of its vocabulary."""
+
+    @property
+    def tokenizer(self) -> Any: ...
+    @property
+    def tokenizer_file(self) -> bytes: ...
+    def of_pieces(self, ids: Iterable[int]) -> Floats: ...
 
 
 class StaticEncoder:
@@ -57,7 +67,7 @@ class StaticEncoder:
         return self._kept.put(text, np.asarray(total / max(float(np.linalg.norm(total)), 1e-12), np.float32))
 
     @classmethod
-    def distilled(cls, encoder: TextEncoder, texts: Sequence[str]) -> Self:
+    def distilled(cls, encoder: Teacher, texts: Sequence[str]) -> Self:
         """From a sentence encoder; `texts`, such as the catalog's, tell how frequent pieces are.
 
         Raises:

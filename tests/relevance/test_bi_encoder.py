@@ -9,19 +9,14 @@ import pytest
 import torch
 
 from raysys.errors import ConfigError, DataError
-from raysys.relevance.bi_encoder import (
-    EncoderConfig,
-    average,
-    embedded,
-    fine_tune,
-    learning_parts,
-    shards,
-    vectors,
-)
+from raysys.relevance.bi_encoder import EncoderConfig, fine_tune
 from raysys.relevance.fit import Judgements
 from raysys.relevance.lessons import Lesson, lessons
+from raysys.relevance.negatives import with_negatives
 from raysys.relevance.objectives import Objectives, triplets
+from raysys.relevance.unseen import shards
 from raysys.text.augment import Augmenter
+from raysys.text.torch_encoder import Pieces, average, embedded, learning_parts, vectors
 from raysys.types import Floats
 
 COLORS = ("red", "blue", "green", "black", "white", "yellow")
@@ -79,7 +74,8 @@ def test_a_run_that_was_stopped_goes_on(encoder: Any, judged: Judgements, tmp_pa
     first = [next(run), next(run)]
     run.close()  # as if it had been killed
     rest = list(fine_tune(other, judged, config, tmp_path / "work"))
-    assert [check.pairs for check in first + rest] == [check.pairs for check in whole]
+    assert [check.pairs for check in rest[:2]] == [check.pairs for check in first]
+    assert [check.pairs for check in rest] == [check.pairs for check in whole]
     np.testing.assert_allclose(cosines(other, judged), cosines(encoder, judged), atol=1e-4)
 
 
@@ -108,6 +104,28 @@ def test_the_mean_of_encoders_is_one(encoder: Any) -> None:
     torch.testing.assert_close(mean[name], state[name] * 2)
     with pytest.raises(DataError, match="no encoders"):
         average([])
+
+
+def test_a_piece_is_read_as_a_text_of_its_own(encoder: Any) -> None:
+    pieces = Pieces(encoder)
+    word = pieces.tokenizer.token_to_id("chair")
+    found = pieces.of_pieces([word, 0])[0]
+    chair = vectors(encoder, ["chair"])[0]
+    assert float(found @ chair) / float(np.linalg.norm(found)) > 0.999
+
+
+def test_a_mined_negative_is_near_but_not_too_near_and_was_not_judged() -> None:
+    angle = np.deg2rad([0.0, 30.0, 31.0, 60.0, 80.0, 100.0])
+    texts = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    told = Judgements(
+        queries=["q"], texts=list("abcdef"), query=np.zeros(2, int), text=np.array([1, 3]),
+        relevant=np.array([1.0, 0.2]),
+    )  # fmt: skip
+    found = with_negatives(told, (np.array([[1.0, 0.0]]), texts), 3)
+    assert found.text.tolist() == [1, 3, 4]  # a and c are nearer than the answer, f looks the other way
+    assert found.relevant.tolist() == [1.0, 0.2, 0.0]
+    assert found.weight is not None
+    assert found.weight.tolist() == [1.0, 1.0, 1.0]
 
 
 def test_a_shard_is_told_by_the_words_alone() -> None:
