@@ -41,8 +41,7 @@ class Sequences:
     gap: Ints
     """Bucket of the time to the user's next event, 0 at the last one."""
     next_end: Ints
-    """At the last event of a stretch, where the user's next stretch with items ends; else 0. A stretch
-    ends with its day and with a query."""
+    """At the last event of a day, where the user's next day with items ends; else 0."""
     end: Ints
     """(N,) where the user of each event ends."""
     start: Ints
@@ -78,7 +77,7 @@ class Sequences:
             kind=kind,
             time_ms=time_ms,
             gap=np.where(follows, gap_bucket(gap_ms), 0),
-            next_end=_next_ends(follows, time_ms // DAY_MS, row < 0, end),
+            next_end=_next_ends(follows, time_ms // DAY_MS, row >= 0, end),
             end=end,
             start=start,
             bags=bags,
@@ -100,12 +99,13 @@ class Sequences:
         return np.asarray(self.items[np.minimum(place, len(self.items) - 1)])
 
 
-def _next_ends(follows: Bools, day: Ints, asked: Bools, end: Ints) -> Ints:
+def _next_ends(follows: Bools, day: Ints, item: Bools, end: Ints) -> Ints:
     found = np.zeros(len(day), np.int64)
-    same = follows.copy()
-    same[:-1] &= (day[1:] == day[:-1]) & ~asked[1:] & ~asked[:-1]
-    ends = np.flatnonzero(~same)
-    of_items = np.append(ends[~asked[ends]], len(day))
+    same_day = follows.copy()
+    same_day[:-1] &= day[1:] == day[:-1]
+    ends = np.flatnonzero(~same_day)
+    with_items = np.diff(np.append(0, np.cumsum(item)[ends])) > 0
+    of_items = np.append(ends[with_items], len(day))
     following = of_items[np.searchsorted(of_items[:-1], ends, "right")]
     found[ends] = np.where(following < end[ends], following + 1, 0)
     return found
@@ -179,9 +179,8 @@ class Batch:
         Args:
             bounds: (B, 2) from `windows`.
             wanted: (N,) whether an event of `sequences` may be a target.
-            day_share: share of the loss that asks, after the last event of a day and around a query,
-                for all items of the next day or until the next query; the rest asks, after every
-                event, for the next item.
+            day_share: share of the loss that asks, after the last event of a day, for all items of
+                the next day; the rest asks, after every event, for the next item.
             ahead: up to how many items ahead is asked.
         """
         index = bounds[:, :1] + np.arange((bounds[:, 1] - bounds[:, 0]).max())  # (B, L)

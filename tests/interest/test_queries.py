@@ -241,9 +241,21 @@ def test_after_every_event_the_next_item_is_asked_for_and_never_a_query() -> Non
     soon, later = Batch.of(sequences, np.array([[0, 6], [6, 9]]), wanted, 0.0, ahead=2).asks
     assert soon.target.tolist() == [2, 2, 2, 3, 4, 5]
     assert later.target.tolist() == [3, 3, 3, 5]
-    ((day),) = Batch.of(sequences, np.array([[0, 6], [6, 9]]), wanted, 1.0).asks
-    # after item 1 and after each query all items until the next query or the end of the day
-    assert day.target.tolist() == [2, 3, 2, 3, 2, 3, 4, 5]
+
+
+def test_after_a_day_all_items_of_the_next_day_with_items_are_asked_for() -> None:
+    lines: list[Line] = [
+        (0, 0, 1, PURCHASE), (0, DAY_MS, "tea", 0), (0, 3 * DAY_MS, 2, PURCHASE), (0, 3 * DAY_MS, "tea", 0),
+        (0, 3 * DAY_MS, 3, PURCHASE), (0, 3 * DAY_MS, "tea", 0), (0, 4 * DAY_MS, 4, PURCHASE),
+        (0, 5 * DAY_MS, "tea", 0), (1, 6 * DAY_MS, 5, PURCHASE),
+    ]  # fmt: skip
+    log = log_of(lines)
+    sequences = Sequences.of(log, vocabulary_of(log))
+    batch = Batch.of(sequences, np.array([[0, 8], [8, 9]]), sequences.row >= 0, 1.0)
+    (ask,) = batch.asks
+    # after item 1, after the query of the next day, and after the last query of the fourth
+    assert batch.place.tolist() == [0, 1, 5]
+    assert ask.target.tolist() == [2, 3, 2, 3, 4]
 
 
 def test_at_one_time_the_order_of_the_log_is_that_of_the_history() -> None:
