@@ -22,7 +22,7 @@ QUERY = len(KINDS)
 ASKED = -2
 """The row of the first query of a history; the others count down from it. -1 is an unknown item."""
 LEAST = 2
-"""Queries that a word must be in to be learned."""
+"""People who must have asked with a word for it to be learned: what one alone says stays out of bundles."""
 WORDS = 1 << 15
 """Words that are learned at most, the most frequent ones: 8 MiB at a width of 64."""
 _READ = Analyzer()
@@ -192,20 +192,22 @@ class Vocabulary:
 
 
 class WordCounts:
-    """How many queries each word is in, counted part by part of a log."""
+    """How many people asked with each word, counted part by part of a log, different people in each."""
 
     def __init__(self) -> None:
         self._token, self._count = _NONE, _NONE
 
     def add(self, queries: Queries) -> None:
-        token, count = np.unique(queries.word, return_counts=True)
+        user = np.repeat(queries.user, np.diff(queries.start))
+        said = np.unique(np.stack([queries.word, user]), axis=1)[0]
+        token, count = np.unique(said, return_counts=True)
         self._token, place = np.unique(np.concatenate([self._token, token]), return_inverse=True)
         self._count = np.bincount(
             place, np.concatenate([self._count, count]), minlength=len(self._token)
         ).astype(np.int64)
 
     def vocabulary(self) -> Vocabulary | None:
-        """The WORDS most frequent ones of those in LEAST queries or more; None if there are none."""
+        """The WORDS most frequent ones of those that LEAST people or more asked with; None without any."""
         best = np.lexsort((self._token, -self._count))[:WORDS]
         best = best[self._count[best] >= LEAST]
         return Vocabulary(np.sort(self._token[best])) if len(best) else None

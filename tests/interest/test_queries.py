@@ -156,7 +156,7 @@ def test_a_log_without_queries_makes_a_network_that_reads_none(catalog: Catalog,
     once = dataclasses.replace(plain, queries=one_word_each(plain))
     config = dataclasses.replace(CONFIG, epochs=1)
     folders = []
-    for name, log in (("plain", plain), ("once", once)):  # a word that is in one query alone is none
+    for name, log in (("plain", plain), ("once", once)):  # a word that one person alone asked with is none
         training = fit_network(log, catalog, config, device="cpu")
         list(training)
         folders.append(export_network(training.model, tmp_path / name))
@@ -170,7 +170,9 @@ def test_a_log_without_queries_makes_a_network_that_reads_none(catalog: Catalog,
 def one_word_each(events: Interactions) -> Queries:
     users = np.unique(events.user)
     nothing = np.zeros(len(users), np.int64)
-    return Queries.of(user=users, time_ms=nothing, after=nothing, texts=[f"word{user}" for user in users])
+    twice = [f"word{user}" for user in users.tolist() for _ in range(2)]
+    user, nothing = np.repeat(users, 2), np.repeat(nothing, 2)
+    return Queries.of(user=user, time_ms=nothing, after=nothing, texts=twice)
 
 
 def test_only_words_and_what_reads_them_are_added_by_queries(encoder: UserEncoder, folder: Path) -> None:
@@ -312,8 +314,9 @@ def test_the_most_frequent_words_are_learned_and_no_word_that_is_rare(
 ) -> None:
     monkeypatch.setattr("raysys.interest.queries.WORDS", 2)
     counts = WordCounts()
-    for text in ("tea rum", "tea rum milk", "tea soap", "soap rum", "milk"):
-        counts.add(log_of([(0, 0, text, 0)]).queries)
+    said = ("tea rum", "rum tea", "tea milk rum", "tea soap", "soap rum", "milk")
+    counts.add(log_of([(user, 0, text, 0) for user, text in enumerate(said)]).queries)
+    counts.add(log_of([(9, n, "milk soap", 0) for n in range(9)]).queries)
     found = counts.vocabulary()
     assert found is not None
     assert set(found.token) == {*hashed("tea"), *hashed("rum")}
