@@ -28,6 +28,7 @@ from raysys.interest.interactions import Interactions
 from raysys.interest.scorer import InterestScorer
 from raysys.policy.scorer import Policy
 from raysys.relevance.scorer import RelevanceScorer
+from raysys.relevance.searches import Searches
 from raysys.signals import SIGNALS, SignalConstants
 from raysys.surfaces.experts import Response
 from raysys.text.encoder import TextEncoder
@@ -190,8 +191,9 @@ def turn(
     say("1/4 the network: Tune searches its settings")
     network = tune_network(events, catalog, out / "network", settings=settings.network, until_ms=tune_ms)
     source = UserEncoder.load(network.network)
+    searched = searches_of(data, catalog)
     parts: dict[str, Any] = {
-        "relevance": RelevanceScorer.of_catalog(catalog),
+        "relevance": RelevanceScorer.of_catalog(catalog, taken=searched.before(tune_ms).what_was_taken()),
         "encoder": encoder,
         "classes": QueryClasses.learn(queries_of(data, events, catalog, tune_ms)),
         "response": response,
@@ -228,6 +230,7 @@ def turn(
         draft,
         catalog=counted(catalog, before, test_ms, config),
         interest=late.scorer,
+        relevance=RelevanceScorer.of_catalog(catalog, taken=searched.before(test_ms).what_was_taken()),
         signals=constants,
         policy=policy.policy,
         settings=replace(draft.settings, spread=tuple(policy.report["spread"])),
@@ -284,6 +287,12 @@ def queries_of(data: Dataset, events: Interactions, catalog: Catalog, before_ms:
     if asked:
         return asked
     return [leaf_name(catalog.categories[row]) for row in events.before(before_ms).row.tolist()]
+
+
+def searches_of(data: Dataset, catalog: Catalog) -> Searches:
+    """What people searched for, and what they took of what they found."""
+    deeds = data.interactions.select("kind", "query_id", "item")
+    return Searches.of(data.impressions, deeds.iter_rows(), catalog)
 
 
 def say(words: str) -> None:

@@ -25,11 +25,13 @@ from raysys.interest.interactions import Interactions
 from raysys.interest.scorer import InterestScorer
 from raysys.log import read_records
 from raysys.releases import current
+from raysys.relevance.scorer import RelevanceScorer
 from raysys.state.open import open_store
+from raysys.surfaces.experts import Relevance
 from tuning.compress_turn import form_in, in_form
 from tuning.demo import Demo
 from tuning.gate import Quality, judge
-from tuning.loop import LoopSettings, kinds_of, qualities_of, say
+from tuning.loop import LoopSettings, kinds_of, qualities_of, say, searches_of
 from tuning.network import fit_and_export, older_of
 from tuning.quality import MODEL, Table, measure
 from tuning.release import policy_difference, release
@@ -71,7 +73,8 @@ def retrain(demo: Demo, since_ms: int, *, force: bool, settings: LoopSettings | 
     """The next bundle from the live log; judged on what came since, then fitted on everything.
 
     The network goes on from the released one, with the items that came since; habits, partners and
-    the combination are learned anew. The policy stays what it was.
+    the combination are learned anew, and so is what queries are after. The policy stays what it was, and so
+    does the model that makes relevance of its features.
 
     Returns:
         The released bundle, None if the gate refused.
@@ -115,9 +118,18 @@ def retrain(demo: Demo, since_ms: int, *, force: bool, settings: LoopSettings | 
         released,
         catalog=counted(catalog, events, now_ms, config),
         interest=everything,
+        relevance=_relevance(released.relevance, data, catalog),
         manifest={"data": data.report, "after": released.id} | kept,
     )
     return _through_the_gate(demo, bundle, released, new, old, read, force=force)
+
+
+def _relevance(old: Relevance | None, data: Dataset, catalog: Catalog) -> Relevance | None:
+    """Relevance with the words of today's items, and what queries are after in today's log."""
+    if not isinstance(old, RelevanceScorer):
+        return old
+    fresh = RelevanceScorer.of_catalog(catalog, old.analyzer, searches_of(data, catalog).what_was_taken())
+    return replace(fresh, model=old.model)
 
 
 def gone_on(

@@ -1,8 +1,8 @@
 """What a log tells of searches: what was shown for which words at which position, and what was taken."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from itertools import compress
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
@@ -21,10 +21,12 @@ TAKEN: tuple[Kind, ...] = ("click", "cart", "purchase", "conversion")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Searches:
-    """n showings of an item of the catalog for a query with words, in order of time."""
+    """n showings of items of a catalog, each for the words of a query, in order of time."""
 
-    queries: Sequence[str]
-    """(n,)"""
+    queries: tuple[str, ...]
+    """Each once."""
+    query: Ints
+    """(n,) which of `queries`"""
     row: Ints
     """(n,) of the catalog"""
     position: Ints
@@ -47,21 +49,30 @@ class Searches:
             interactions: kind, query id or None, and item id of each.
         """
         wanted = {(query_id, item) for kind, query_id, item in interactions if kind in TAKEN}
-        asked = sorted((shown for shown in impressions if shown.query.strip()), key=lambda i: i.time_ms)
-        shown = [
-            (one.query, catalog.index[item], position, (one.query_id, item) in wanted, one.time_ms)
-            for one in asked
-            for position, item in zip(one.positions or range(len(one.item_ids)), one.item_ids, strict=True)
-            if item in catalog.index
-        ]
-        queries, *numbers = zip(*shown, strict=True) if shown else [()] * 5
-        row, position, taken, time_ms = (np.array(column, np.int64) for column in numbers)
-        return cls(queries=queries, row=row, position=position, taken=taken > 0, time_ms=time_ms)
+        pages = sorted((page for page in impressions if page.query.strip()), key=lambda page: page.time_ms)
+        code = {text: number for number, text in enumerate(dict.fromkeys(page.query for page in pages))}
+        sizes = [len(page.item_ids) for page in pages]
+        positions = (page.positions or range(len(page.item_ids)) for page in pages)
+        items = [item for page in pages for item in page.item_ids]
+        taken = ((page.query_id, item) in wanted for page in pages for item in page.item_ids)
+        found = cls(
+            queries=tuple(code),
+            query=np.repeat([code[page.query] for page in pages], sizes).astype(np.int64),
+            row=catalog.rows(items),
+            position=np.fromiter(chain.from_iterable(positions), np.int64, len(items)),
+            taken=np.fromiter(taken, np.bool_, len(items)),
+            time_ms=np.repeat([page.time_ms for page in pages], sizes).astype(np.int64),
+        )
+        return found.where(found.row >= 0)
 
     def where(self, keep: Bools) -> Self:
         """The showings that `keep` (n,) says."""
-        columns = {name: getattr(self, name)[keep] for name in ("row", "position", "taken", "time_ms")}
-        return replace(self, queries=list(compress(self.queries, keep.tolist())), **columns)
+        names = ("query", "row", "position", "taken", "time_ms")
+        return replace(self, **{name: getattr(self, name)[keep] for name in names})
+
+    def before(self, time_ms: int) -> Self:
+        """What was shown before a moment."""
+        return self.where(self.time_ms < time_ms)
 
     def halves(self) -> tuple[Self, Self]:
         """What came before the middle of the log, and what from then on."""
@@ -71,7 +82,7 @@ class Searches:
     def what_was_taken(self) -> Taken:
         """What was taken under which query."""
         found = self.where(self.taken)
-        return Taken.of(found.queries, found.row)
+        return Taken(queries=self.queries, query=found.query, row=found.row, weight=np.ones(len(found)))
 
     def judgements(self, catalog: Catalog) -> Judgements:
         """What attracts whoever looks, as judgements of items; see `raysys.relevance.clicks`.
@@ -81,6 +92,7 @@ class Searches:
         """
         if not len(self):
             raise DataError("the log has no impression of known items with a query; log `query` with them")
-        found = judgements_of(self.queries, [str(row) for row in self.row], self.position, self.taken)
+        asked = [self.queries[query] for query in self.query.tolist()]
+        found = judgements_of(asked, [str(row) for row in self.row], self.position, self.taken)
         rows = np.array([int(row) for row in found.texts])
         return replace(found, texts=[catalog.text(row) for row in rows.tolist()], row=rows)

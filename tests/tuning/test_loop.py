@@ -11,7 +11,7 @@ from raysys.bundle import Bundle
 from raysys.catalog import Catalog
 from raysys.dataset.build import Dataset, build
 from raysys.dataset.read import of_events
-from raysys.events import KINDS
+from raysys.events import KINDS, Impression, Interaction
 from raysys.interest.interactions import Interactions
 from raysys.interest.scorer import InterestScorer
 from raysys.ranker import Ranker
@@ -22,7 +22,7 @@ from tuning.compress import CompressSettings
 from tuning.compress_turn import form_in
 from tuning.gate import gate_first
 from tuning.learning import LearningConfig
-from tuning.loop import LoopSettings, Turn, kinds_of, qualities_of, queries_of, turn
+from tuning.loop import LoopSettings, Turn, kinds_of, qualities_of, queries_of, searches_of, turn
 from tuning.network import SearchSettings
 from tuning.policy import PolicySettings
 from tuning.profiles import ProfileSettings
@@ -156,3 +156,27 @@ def test_query_classes_know_nothing_from_after_their_moment(data: Dataset) -> No
     events = Interactions.of(data, catalog)
     told = queries_of(data, events, catalog, WINDOWS[0])
     assert len(told) == len(events.before(WINDOWS[0])) < len(events)
+
+
+def test_what_queries_are_after_is_learned_from_what_was_taken_under_them(data: Dataset) -> None:
+    asked = [
+        Impression(
+            query_id=f"s{day}",
+            surface="search",
+            query="cuppa",
+            item_ids=["item00000"],
+            time_ms=START_MS + day,
+        )
+        for day in range(3)
+    ]
+    deeds = [
+        Interaction(
+            kind="click", item_id="item00000", query_id=f"s{day}", user_id="ann", time_ms=START_MS + day
+        )
+        for day in range(1, 3)
+    ]
+    logged = build([of_events([*WORLD.catalog(), *asked, *deeds])])
+    searched = searches_of(logged, Catalog.of(logged.items))
+    assert searched.taken.tolist() == [False, True, True]
+    assert len(searched.before(START_MS + 2).what_was_taken().row) == 1
+    assert len(searches_of(data, Catalog.of(data.items))) == 0

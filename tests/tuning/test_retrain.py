@@ -10,6 +10,7 @@ from raysys.behavior.world import START_MS, World
 from raysys.bundle import Bundle, read_manifest
 from raysys.catalog import Catalog
 from raysys.errors import ConfigError, DataError
+from raysys.events import Impression, Interaction
 from raysys.interest.combination import Trees
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.fit import InterestConfig, fit_interest
@@ -124,3 +125,26 @@ def test_without_a_released_bundle_or_anything_new_it_says_what_is_missing(
         retrain(demo, START_MS + 70 * DAY_MS, force=False)
     with pytest.raises(ConfigError, match="make demo"):
         retrain(Demo(folder=tmp_path / "empty", full=False), SINCE_MS, force=False)
+
+
+def test_the_next_bundle_knows_what_people_meant_by_their_words(demo: Demo) -> None:
+    store = open_store(demo.state)
+    for number in range(20):
+        time_ms, tea, other = (
+            START_MS + 41 * DAY_MS + number,
+            WORLD.item_id(8 * (number % 10)),
+            WORLD.item_id(1),
+        )
+        asked = {"query_id": f"search{number}", "user_id": f"drinker{number}"}
+        page = Impression(**asked, surface="search", query="cuppa", item_ids=[other, tea], time_ms=time_ms)
+        click = Interaction(**asked, kind="click", item_id=tea, time_ms=time_ms + 1)
+        store.append([page, click], START_MS + 60 * DAY_MS)
+    store.close()
+    before = Bundle.load(current(demo.bundles) or Path()).relevance
+    assert before is not None
+    assert before.understood("cuppa").categories == ()
+    after = Bundle.load(retrain(demo, SINCE_MS, force=True) or Path()).relevance
+    assert after is not None
+    name, prob = after.understood("cuppa").categories[0]
+    assert name == "shop/tea"
+    assert prob > 0.6
