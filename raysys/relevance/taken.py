@@ -21,6 +21,8 @@ from raysys.types import Floats, Ints
 
 HEAD = 5.0
 """A query under which so many items were taken is known by itself; others by their words alone."""
+LOGGED = 100.0
+"""How many items taken under a word what the catalog says of it weighs: those of one query are much alike."""
 USUAL = 100.0
 """How many items taken the catalog's shares weigh, where the shares of what is taken are estimated."""
 NAMING = {FIELDS.index(name) for name in ("title", "category", "brand")}
@@ -143,8 +145,8 @@ def _by_word(catalog: _Counts, log: _Counts, stocked: Floats, share: Floats) -> 
     items, times = catalog.at(key), log.at(key)
     all_items, all_times = np.bincount(at, items), np.bincount(at, times)
     likely = (items / stocked[name] + SMOOTHING) / (all_items[at] + SMOOTHING)
-    likely = (times / share[name] + SMOOTHING * likely) / (all_times[at] + SMOOTHING)
-    rest = SMOOTHING / (all_items + SMOOTHING) * SMOOTHING / (all_times + SMOOTHING)
+    likely = (times / share[name] + LOGGED * likely) / (all_times[at] + LOGGED)
+    rest = SMOOTHING / (all_items + SMOOTHING) * LOGGED / (all_times + LOGGED)
     return Table.of(word, name, np.log(likely), np.log(rest))
 
 

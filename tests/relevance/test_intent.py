@@ -15,7 +15,7 @@ from raysys.relevance.features import NAMES
 from raysys.relevance.intent import LARGEST, SMOOTHING, Intent
 from raysys.relevance.model import Learned
 from raysys.relevance.scorer import RelevanceScorer
-from raysys.relevance.taken import HEAD, USUAL, Taken
+from raysys.relevance.taken import HEAD, LOGGED, USUAL, Taken
 from raysys.state.memory import MemoryStore
 from raysys.text.keywords import QueryClasses
 from raysys.types import Candidates, Floats
@@ -74,7 +74,7 @@ def test_frequent_queries_have_the_shares_that_the_log_was_made_with(learned: Re
 def test_a_query_never_asked_is_read_by_its_words(learned: RelevanceScorer) -> None:
     assert max(chances(learned, "juice"), key=chances(learned, "juice").__getitem__) == "food/fruit"
     found = lift(learned, "mouse of apple")
-    assert chances(learned, "mouse of apple")["office/computers"] > 0.8
+    assert chances(learned, "mouse of apple")["office/computers"] > 0.75
     assert found[1] > 0.0 > found[0] > found[2]
 
 
@@ -105,13 +105,13 @@ def test_chances_worked_out_by_hand() -> None:
     catalog = Catalog.of(items)
     few = RelevanceScorer.of_catalog(catalog, taken=Taken.of(["moss"] * 4, np.zeros(4, np.int64)))
     share = np.array([(4 + USUAL / 2), USUAL / 2]) / (4 + USUAL)
-    likely = np.array([(4 / share[0] + SMOOTHING), SMOOTHING]) / (4 + SMOOTHING)
+    likely = np.array([(4 / share[0] + LOGGED), LOGGED]) / (4 + LOGGED)
     chance = share * np.sqrt(likely)
     assert dict(few.understood("moss").brands)["Grove"] == pytest.approx(chance[0] / chance.sum())
     many = int(HEAD)
     known = RelevanceScorer.of_catalog(catalog, taken=Taken.of(["moss"] * many, np.zeros(many, np.int64)))
     share = np.array([(many + USUAL / 2), USUAL / 2]) / (many + USUAL)
-    chance = share * np.sqrt(np.array([(many / share[0] + SMOOTHING), SMOOTHING]) / (many + SMOOTHING))
+    chance = share * np.sqrt(np.array([(many / share[0] + LOGGED), LOGGED]) / (many + LOGGED))
     whole = (many + SMOOTHING * chance[0] / chance.sum()) / (many + SMOOTHING)
     assert dict(known.understood("moss").brands)["Grove"] == pytest.approx(whole)
     told = known.features("moss", None, np.arange(2), catalog)[0, BRAND]
