@@ -15,7 +15,7 @@ from raysys.interest.combination import Combination
 from raysys.interest.combine import combine, competitors, held_out
 from raysys.interest.examples import Examples
 from raysys.interest.features import FEATURES, SOURCES
-from raysys.interest.fit import UNSEEN
+from raysys.interest.pairs import UNSEEN
 from raysys.interest.shelf import FACTS
 from raysys.types import Bools, Floats, Ints
 

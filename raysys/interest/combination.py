@@ -1,6 +1,6 @@
 """The last step of the interest model, one for each kind: features in, calibrated log odds out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +14,7 @@ class Combination(Protocol):
     """Turns features (C, Fi) into log odds (C,), each row by itself."""
 
     def log_odds(self, seen: Floats) -> Floats: ...
+    def on_line(self, slope: float, offset: float) -> "Combination": ...
     def save(self, folder: Path, name: str) -> None: ...
 
 
@@ -31,6 +32,11 @@ class Logistic:
         unit = (seen - self.center) / self.scale
         # a sum for each row by itself: a product of matrices may round a row by how many there are
         return np.asarray((unit * self.weights[:-1]).sum(axis=1) + self.weights[-1])
+
+    def on_line(self, slope: float, offset: float) -> "Logistic":
+        """One whose log odds are those of this one times `slope`, plus `offset`."""
+        weights = slope * self.weights
+        return replace(self, weights=np.append(weights[:-1], weights[-1] + offset))
 
     def save(self, folder: Path, name: str) -> None:
         table = np.stack([np.append(self.center, 0.0), np.append(self.scale, 1.0), self.weights])
@@ -64,6 +70,10 @@ class Trees:
         slope, offset = self.line.tolist()
         return np.asarray(np.asarray(found, np.float64).reshape(-1) * slope + offset)
 
+    def on_line(self, slope: float, offset: float) -> "Trees":
+        """As `Logistic.on_line`."""
+        return Trees(self._model, slope * self.line + np.array([0.0, offset]))
+
     def save(self, folder: Path, name: str) -> None:
         (folder / f"{name}.trees.onnx").write_bytes(self._model)
         np.save(folder / f"{name}.line.npy", self.line, allow_pickle=False)
@@ -81,6 +91,10 @@ class Average:
         for part in self.parts:
             total += part.log_odds(seen)
         return total / len(self.parts)
+
+    def on_line(self, slope: float, offset: float) -> "Average":
+        """As `Logistic.on_line`."""
+        return Average(tuple(part.on_line(slope, offset) for part in self.parts))
 
     def save(self, folder: Path, name: str) -> None:
         (folder / f"{name}.average").write_text(str(len(self.parts)))

@@ -17,6 +17,7 @@ from raysys.interest.features import UserView, features
 from raysys.interest.habits import Habits
 from raysys.interest.recall import recall
 from raysys.interest.scorer import InterestScorer
+from raysys.interest.untaken import untaken
 from raysys.types import Floats, Ints
 
 RECALLED, NEAR, OTHERS = 80, 40, 20
@@ -81,11 +82,15 @@ def _imitated(
 
 
 def _drawn(view: UserView, scorer: InterestScorer, rng: np.random.Generator) -> Ints:
-    """Rows of some of what would be offered and asked for, and of some of the rest; each once."""
+    """Rows of some of what would be offered and asked for, and of some of the rest; each once.
+
+    What nobody has taken is left out: the student keeps the teacher's combinations for it.
+    """
     recalled = recall(view, scorer.sizes, new_only=scorer.new_only)
     near = np.flatnonzero(view.shelf.near(view.groups))
     parts = ((recalled, RECALLED), (near, NEAR), (np.arange(len(view.shelf)), OTHERS))
-    return np.unique(np.concatenate([rng.permutation(rows)[:most] for rows, most in parts]))
+    rows = np.unique(np.concatenate([rng.permutation(rows)[:most] for rows, most in parts]))
+    return rows if scorer.untaken is None else rows[~untaken(view, rows)]
 
 
 def _trees(seen: Floats, odds: Floats, size: Size, seed: int) -> Trees:

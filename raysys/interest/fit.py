@@ -1,35 +1,29 @@
 """Fitting the interest model: partners from the log, their combination from what came next."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from raysys.catalog import Catalog
 from raysys.errors import ConfigError, DataError
-from raysys.events import KINDS, Kind
-from raysys.interest.asked import Asked, places_from_end, stretch
-from raysys.interest.combine import Aim, Contest, combine, held_out
+from raysys.events import Kind
+from raysys.interest.asked import Asked, stretch
+from raysys.interest.combine import Aim, Contest, held_out
 from raysys.interest.encoder import UserEncoder
-from raysys.interest.examples import Examples
-from raysys.interest.features import Partners, UserView, features
-from raysys.interest.habits import NOBODY, Habits, habits_of
+from raysys.interest.features import Partners
 from raysys.interest.interactions import Interactions, popularity
+from raysys.interest.last_step import LastStep
+from raysys.interest.pairs import Pairs, pairs_of
 from raysys.interest.partners import Following, Neighbors, co_visits, item_knn
 from raysys.interest.rating import fit_rating
-from raysys.interest.recall import SIZES, RecallSizes, recall
+from raysys.interest.recall import SIZES, RecallSizes
 from raysys.interest.scorer import InterestScorer
-from raysys.interest.shelf import LEAF, Sales
+from raysys.interest.shelf import Sales
 from raysys.interest.source import NetworkSource
+from raysys.interest.untaken import Untaken
 from raysys.interest.words import BAGS, Likeness
-from raysys.types import DAY_MS, Floats, Ints
-
-UNSEEN = 0.25
-"""Weight in fitting of an item that was not recalled: few of them will ever be near the top."""
-NEWCOMERS = 700
-"""About so many people are also asked about as if they had come but lately."""
-LATEST = (0, 1, 2, 4, 8, 16, 32)
-"""How many of a person's latest interactions a made newcomer keeps."""
+from raysys.types import DAY_MS, Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,30 +152,41 @@ def fit_lessons(
     Raises:
         DataError: the lessons hold none of the kinds.
     """
-    offered: list[Examples] = []
-    asked: list[Examples] = []
+    offers, answers = Pairs(), Pairs()
     for number, lesson in enumerate(lessons):
         heard = lesson.network if config.network_heard else None
         scorer = _untrained(lesson.learned, catalog, lesson.known_ms, config, heard)
-        some = _examples(lesson, scorer, replace(config, seed=config.seed + number))
-        offered += some[False]
-        asked += some[True]
-    if not offered or (config.asked and not asked):
+        again = replace(config, seed=config.seed + number)
+        offered, asked = pairs_of(lesson.asked, scorer, catalog, lesson.known_ms, again)
+        offers.add(offered)
+        answers.add(asked)
+    if not offers.known or (config.asked and not answers.known):
         raise DataError(
             f"nobody known before did any of {config.kinds} in the last {config.horizon_days} days"
         )
-    joined = Examples.joined(offered)
-    combinations, contests, fresh = combine(joined, config.kinds, config.strength, config.seed, config.aim)
-    answers = combinations
+    strength, seed = config.strength, config.seed
+    combined = LastStep.of(offers, config.kinds, strength, seed, config.aim)
+    told, contests = combined, combined.contests
     if config.asked:
-        names = tuple(f"{kind} if asked" for kind in config.kinds)
-        answers, more, _ = combine(Examples.joined(asked), names, config.strength, config.seed)
-        contests = (*contests, *more)
+        told = LastStep.of(answers, tuple(f"{kind} if asked" for kind in config.kinds), strength, seed)
+        contests = (*contests, *told.contests)
     late = _untrained(events, catalog, int(events.time_ms[-1]) + 1, config, network)
     rating = fit_rating(events, len(catalog))
-    scorer = replace(late, combinations=combinations, answers=answers, rating=rating)
-    held = held_out(joined.person, config.seed)
-    return Fitted(scorer, contests, held, replace(scorer, combinations=fresh, answers=fresh))
+    scorer = replace(
+        late,
+        combinations=combined.known,
+        answers=told.known,
+        untaken=Untaken(combinations=combined.new, answers=told.new),
+        rating=rating,
+    )
+    fresh = replace(
+        scorer,
+        combinations=combined.fresh,
+        answers=combined.fresh,
+        untaken=Untaken(combinations=combined.fresh_new, answers=combined.fresh_new),
+    )
+    held = held_out(np.concatenate([page.person for page in offers.known]), seed)
+    return Fitted(scorer, contests, held, fresh)
 
 
 def relearned(
@@ -190,7 +195,13 @@ def relearned(
     """The same combinations over partners that know another log, of the same catalog."""
     other = _untrained(events, catalog, int(events.time_ms[-1]) + 1, config, scorer.network)
     rating = fit_rating(events, len(catalog))
-    return replace(other, combinations=scorer.combinations, answers=scorer.answers, rating=rating)
+    return replace(
+        other,
+        combinations=scorer.combinations,
+        answers=scorer.answers,
+        untaken=scorer.untaken,
+        rating=rating,
+    )
 
 
 def _untrained(
@@ -227,106 +238,3 @@ def learn_partners(events: Interactions, catalog: Catalog, now_ms: int, config: 
         neighbors=Neighbors.learn(events, users, items, now_ms, config.half_life_days),
         likeness=tuple(Likeness.learn(bag, catalog) for bag in BAGS) if config.content_heard else (),
     )
-
-
-def _examples(
-    lesson: Lesson, scorer: InterestScorer, config: InterestConfig
-) -> Mapping[bool, list[Examples]]:
-    """What everybody known before did next, and some of what they did not.
-
-    Under False as if all had been offered to them, under True as if they had asked for a leaf.
-    """
-    rng = np.random.default_rng(config.seed)
-    done = {kind: _rows_by_user(lesson.asked.after, kind) for kind in config.kinds}
-    nothing = np.zeros(0, np.int64)
-    parts: dict[bool, list[Examples]] = {False: [], True: []}
-    for user, habits, now_ms in _known_and_newcomers(lesson.asked, config.people, rng):
-        chosen = [done[kind].get(user, nothing) for kind in config.kinds]
-        anything = np.unique(np.concatenate(chosen))
-        view = scorer.view_of(habits, now_ms)
-        drawn = [(False, *_drawn(view, anything, config, rng))]
-        drawn += [(True, *answers) for answers in _answers(view, anything, config, rng)]
-        for asked, rows, weight, each in drawn:
-            parts[asked].append(
-                Examples(
-                    seen=features(view, rows, now_ms),
-                    done=np.stack([np.isin(rows, mine) for mine in chosen], axis=1),
-                    weight=weight,
-                    stands=each,
-                    person=np.full(len(rows), user),
-                    page=np.zeros(len(rows), np.int64),
-                )
-            )
-    return parts
-
-
-def _answers(
-    view: UserView, chosen: Ints, config: InterestConfig, rng: np.random.Generator
-) -> Iterator[tuple[Ints, Floats, Floats]]:
-    """For some leaves that something was chosen from: its items, as if they had been asked for."""
-    leaf = view.shelf.codes[LEAF]
-    leaves = np.unique(leaf[chosen])
-    for code in rng.permutation(leaves)[: config.asked].tolist():
-        inside = np.flatnonzero(leaf == code)
-        mine = np.isin(inside, chosen)
-        other, each = _some(inside[~mine], config.answers, rng)
-        stands = np.concatenate([np.ones(int(mine.sum())), each])
-        yield np.concatenate([inside[mine], other]), stands, stands
-
-
-def _known_and_newcomers(
-    asked: Asked, most: int, rng: np.random.Generator
-) -> Iterator[tuple[int, Habits, int]]:
-    """People as they are known, and as if they had come but lately, so that newcomers are answered too."""
-    some = np.sort(rng.permutation(len(asked))[:most])
-    users, moments = asked.user[some], asked.now_ms[some]
-    before = asked.before.where(np.isin(asked.before.user, users))
-    known = habits_of(before)
-    latest = rng.choice(LATEST, len(users))
-    place = np.searchsorted(users, before.user)
-    newcomers = habits_of(before.where(places_from_end(before) < latest[place]))
-    for number, (user, now_ms) in enumerate(zip(users.tolist(), moments.tolist(), strict=True)):
-        yield user, known[user], now_ms
-        if number % max(len(users) // NEWCOMERS, 1) == 0:
-            yield user, newcomers.get(user, NOBODY), now_ms
-
-
-def _drawn(
-    view: UserView, chosen: Ints, config: InterestConfig, rng: np.random.Generator
-) -> tuple[Ints, Floats, Floats]:
-    """Rows of all that was recalled and chosen, and of some of everything else.
-
-    What nobody recalled is drawn without a look at what was chosen, and what was recalled and not
-    chosen weighs what it stands for, so that within each stratum the odds are what they are; each
-    stratum then counts for the attention that it gets in rankings.
-
-    Returns:
-        rows: (n,)
-        weight: (n,) in fitting and calibrating.
-        stands: (n,) for how many items each stands.
-    """
-    stratum = np.zeros(len(view.place), np.int64)
-    stratum[view.shelf.near(view.groups)] = 1
-    stratum[recall(view, config.sizes, new_only=config.new_only)] = 2
-    if config.new_only:
-        stratum[view.rows] = -1
-    recalled_and_chosen = chosen[stratum[chosen] == 2]
-    stratum[recalled_and_chosen] = 3
-    rows, weights, stands = [], [], []
-    for number, most in enumerate((config.others, config.near, config.recalled, len(view.place))):
-        drawn, each = _some(np.flatnonzero(stratum == number), most, rng)
-        rows.append(drawn)
-        stands.append(each)
-        weights.append(each if number >= 2 else np.full(len(drawn), UNSEEN))
-    return np.concatenate(rows), np.concatenate(weights), np.concatenate(stands)
-
-
-def _some(there: Ints, most: int, rng: np.random.Generator) -> tuple[Ints, Floats]:
-    """At most `most` of the rows `there` (n,), and for how many each stands."""
-    drawn = rng.choice(there, min(most, len(there)), replace=False)
-    return drawn, np.full(len(drawn), len(there) / max(len(drawn), 1))
-
-
-def _rows_by_user(events: Interactions, kind: Kind) -> Mapping[int, Ints]:
-    mine = events.where(events.kind == KINDS.index(kind))
-    return {user: mine.row[places] for user, places in mine.by_user()}

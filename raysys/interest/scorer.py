@@ -17,6 +17,7 @@ from raysys.interest.rating import RatingHead
 from raysys.interest.recall import SIZES, RecallSizes, recall
 from raysys.interest.shelf import FACTS, LEAF, Sales, Shelf
 from raysys.interest.source import NetworkSource
+from raysys.interest.untaken import Untaken, untaken
 from raysys.interest.words import Likeness
 from raysys.state.protocol import State
 from raysys.types import Floats, Ints
@@ -41,6 +42,8 @@ class InterestScorer:
     answers: tuple[Combination, ...]
     """(E,) for items that answer a question: a person who asks for tea will have one of the teas. Where
     nobody was asked about any, they are `combinations` itself, which is then kept once."""
+    untaken: Untaken | None = None
+    """For items that nobody had taken; without it they are combined like all others."""
     network: NetworkSource | None = None
     network_heard: bool = True
     """Whether the combinations look at the network's score; else it only recalls."""
@@ -98,9 +101,21 @@ class InterestScorer:
         found = np.full((len(rows), len(self.kinds)), np.nan)
         known = rows >= 0
         if known.any():
-            seen = features(view, rows[known], now_ms)
-            for number, combination in enumerate(self.answers if asked else self.combinations):
-                found[known, number] = combination.log_odds(seen)
+            found[known] = self._combined(view, rows[known], now_ms, asked)
+        return found
+
+    def _combined(self, view: UserView, rows: Ints, now_ms: int, asked: bool) -> Floats:
+        """Log odds (C, E) of rows (C,), none of them -1."""
+        seen, parts = features(view, rows, now_ms), [self.answers if asked else self.combinations]
+        new = np.zeros(len(rows), np.bool_) if self.untaken is None else untaken(view, rows)
+        if not new.any():
+            return np.stack([combination.log_odds(seen) for combination in parts[0]], axis=1)
+        assert self.untaken is not None
+        parts.append(self.untaken.answers if asked else self.untaken.combinations)
+        found = np.empty((len(rows), len(self.kinds)))
+        for combinations, mine in zip(parts, (~new, new), strict=True):
+            for number, combination in enumerate(combinations):
+                found[mine, number] = combination.log_odds(seen[mine])
         return found
 
     def repeat(self, view: UserView, rows: Ints, now_ms: int) -> Floats:
@@ -157,6 +172,7 @@ class InterestScorer:
         head["network_heard"], head["new_only"] = self.network_heard, self.new_only
         head["following"] = asdict(self.partners.following)
         head["answers"] = self.answers is not self.combinations
+        head["untaken"] = 0 if self.untaken is None else self.untaken.sets
         head["likeness"] = [likeness.bag for likeness in self.partners.likeness]
         (folder / "interest.json").write_bytes(msgspec.json.encode(head))
         self.partners.co_visit.save(folder, "co_visit")
@@ -170,6 +186,8 @@ class InterestScorer:
         if self.answers is not self.combinations:
             for kind, combination in zip(self.kinds, self.answers, strict=True):
                 combination.save(folder, f"{kind}.answer")
+        if self.untaken is not None:
+            self.untaken.save(folder, self.kinds)
         if self.network is not None:
             self.network.save(folder / NETWORK)
         if self.rating is not None:
@@ -183,6 +201,8 @@ class InterestScorer:
                 f"{folder}: fitted on the features {head['features']}, this version computes"
                 f" {list(FEATURES)}; fit the interest model again"
             )
+        if "untaken" not in head:
+            raise BundleError(f"{folder}: says nothing of items that are new; fit the interest model again")
         partners = Partners(
             co_visit=Rows.load(folder, "co_visit"),
             following=Following(**head["following"]),
@@ -192,9 +212,11 @@ class InterestScorer:
         )
         network = NetworkSource.load(folder / NETWORK) if (folder / NETWORK).is_dir() else None
         combinations = tuple(load_combination(folder, kind) for kind in head["kinds"])
-        answers = combinations
-        if head.get("answers", True):  # models saved before there was this word have them
+        answers, new = combinations, None
+        if head["answers"]:
             answers = tuple(load_combination(folder, f"{kind}.answer") for kind in head["kinds"])
+        if head["untaken"]:
+            new = Untaken.load(folder, head["kinds"], head["untaken"])
         return cls(
             kinds=tuple(head["kinds"]),
             primary=head["primary"],
@@ -202,6 +224,7 @@ class InterestScorer:
             sales=Sales.load(folder),
             combinations=combinations,
             answers=answers,
+            untaken=new,
             network=network,
             network_heard=head["network_heard"],
             sizes=RecallSizes(**head["sizes"]),

@@ -1,7 +1,7 @@
 """What is known of every item whoever asks: where it stands, how it sells, how often it is needed again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +15,8 @@ PLACES = ("top", "parent", "leaf", "brand", "leaf_brand")
 """Groups an item belongs to: ends of its category path, its brand, and its brand within the leaf."""
 TOP, PARENT, LEAF, BRAND, LEAF_BRAND = range(len(PLACES))
 RECENT_DAYS = 28.0
+COUNTED = ("recent", "again", "gap_days")
+"""What is counted of every item; of those that came later it is nothing, or the mean."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +29,8 @@ class Sales:
     """(I,) share of its buyers who came back for it, shrunk to the mean."""
     gap_days: Floats
     """(I,) usual days between two purchases by one person, shrunk to the mean."""
+    taken: Bools
+    """(I,) whether anybody took it at all."""
 
     @classmethod
     def of(cls, events: Interactions, items: int, now_ms: int) -> Self:
@@ -48,6 +52,7 @@ class Sales:
             recent=popularity(events, items, now_ms, RECENT_DAYS),
             again=((came + 10 * share) / (buyers + 10)).astype(np.float32),
             gap_days=((span + 10 * usual) / (steps + 10)).astype(np.float32),
+            taken=buyers > 0,
         )
 
     def save(self, folder: Path) -> None:
@@ -73,13 +78,15 @@ class Shelf:
     """(I,) log of the price over the usual price of the leaf; 0 if unknown."""
     popular: Ints
     """The rows that sold of late, the most popular first."""
+    untaken: Bools
+    """(I,) which nobody had taken when the log was learned from."""
 
     @classmethod
     def of(cls, catalog: Catalog, sales: Sales) -> Self:
         """The shelf of `catalog`; the first items of it are those that `sales` counted."""
         codes = _codes(catalog)
         size, counted = len(catalog), len(sales.recent)
-        columns = {name: np.full(size, 0.0) for name in Sales.__slots__}
+        columns = {name: np.full(size, 0.0) for name in COUNTED}
         for name, column in columns.items():
             known = getattr(sales, name)
             column[:counted] = known[:size]
@@ -102,12 +109,29 @@ class Shelf:
         )
         sizes = tuple(int(code.max(initial=-1)) + 1 for code in codes)
         popular = np.argsort(-recent, kind="stable")[: int((recent > 0).sum())]
+        untaken = np.ones(size, np.bool_)
+        untaken[:counted] = ~sales.taken[:size]
         return cls(
-            codes=codes, sizes=sizes, facts=np.stack(facts, axis=1), price_ratio=ratio, popular=popular
+            codes=codes,
+            sizes=sizes,
+            facts=np.stack(facts, axis=1),
+            price_ratio=ratio,
+            popular=popular,
+            untaken=untaken,
         )
 
     def __len__(self) -> int:
         return len(self.facts)
+
+    def as_new(self) -> "Shelf":
+        """The same items as if nobody had taken any of them: prices and groups stay."""
+        facts = self.facts.copy()
+        for name in ("popularity", "recent", "trend", "share_in_leaf"):
+            facts[:, FACTS.index(name)] = 0.0
+        for name in ("again", "item_gap"):
+            column = facts[:, FACTS.index(name)]
+            column[:] = column[self.untaken].mean() if self.untaken.any() else column.mean()
+        return replace(self, facts=facts, untaken=np.ones(len(self), np.bool_))
 
     def near(self, groups: Sequence[Floats]) -> Bools:
         """(I,) whether a person with `groups` (see `UserView`) has taken something of an item's leaf."""

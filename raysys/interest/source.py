@@ -1,5 +1,6 @@
 """The network as a source of scores: how much of everybody's choices it expects to fall on each item."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -71,17 +72,33 @@ class NetworkSource:
         Of several networks it is the geometric mean of their shares, of sum 1 again (a logarithmic
         opinion pool: Heskes 1998).
         """
-        logits = self._logits(habits, now_ms)
-        for other in self.beside:
-            logits = logits + other._logits(habits, now_ms)
-        logits = logits / (1 + len(self.beside))
+        logits = self._logits(habits, now_ms, [one.vectors for one in self.together])
         share = np.exp(logits - logits.max(initial=-np.inf))
         return np.asarray(share * (len(share) / max(float(share.sum()), 1e-300)))
 
-    def _logits(self, habits: Habits, now_ms: int) -> Floats:
+    def scores_as(self, habits: Habits, now_ms: int, told: Sequence[Floats]) -> Floats:
+        """(I,) what the score of each item would be if it alone had another vector.
+
+        Args:
+            told: for each of `together` the other vectors (I, D).
+        """
+        logits = self._logits(habits, now_ms, [one.vectors for one in self.together])
+        top = logits.max(initial=-np.inf)
+        share = np.exp(self._logits(habits, now_ms, told) - top)
+        return np.asarray(share * (len(share) / max(float(np.exp(logits - top).sum()), 1e-300)))
+
+    @property
+    def together(self) -> tuple["NetworkSource", ...]:
+        """This one and those that it is averaged with."""
+        return (self, *self.beside)
+
+    def _logits(self, habits: Habits, now_ms: int, vectors: Sequence[Floats]) -> Floats:
+        """(I,) of items with these vectors, those of each network; the mean of all networks'."""
         history = habits.history_rows, habits.history_kinds, habits.history_ms
-        user = self.encoder.user_vector(*history, self.vectors, now_ms, habits.queries)
-        return np.asarray(self.vectors @ user, np.float64)
+        total = np.zeros(len(self.vectors))
+        for one, mine in zip(self.together, vectors, strict=True):
+            total += mine @ one.encoder.user_vector(*history, one.vectors, now_ms, habits.queries)
+        return total / len(vectors)
 
     def nearest(self, row: int, length: int) -> Ints:
         """Rows of the vectors that point most nearly where that of `row` points, best first."""

@@ -119,12 +119,16 @@ def test_a_smaller_step_says_nearly_what_the_full_one_says_to_people_it_has_not_
 def test_answers_that_are_those_of_offers_are_imitated_and_kept_once(
     full: InterestScorer, people: Sequence[Person], tmp_path: Path
 ) -> None:
-    one = Form(trees=SMALL).of(replace(full, answers=full.combinations), people)
+    assert full.untaken is not None
+    untaken = replace(full.untaken, answers=full.untaken.combinations)
+    one = Form(trees=SMALL).of(replace(full, answers=full.combinations, untaken=untaken), people)
     assert one.answers is one.combinations
     one.save(tmp_path / "model")
     assert not list((tmp_path / "model").glob("*.answer*"))
     again = InterestScorer.load(tmp_path / "model")
     assert again.answers is again.combinations
+    assert again.untaken is not None
+    assert again.untaken.answers is again.untaken.combinations
 
 
 def test_of_an_average_the_first_network_stays(full: InterestScorer, people: Sequence[Person]) -> None:

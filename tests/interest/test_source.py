@@ -24,6 +24,8 @@ NOW = DAYS * DAY_MS
 class ByLeaf:
     """Stands for an encoder: an item's vector is its leaf, a person's the leaf they took last."""
 
+    size, known = 0, np.zeros(0, np.bool_)
+
     def item_vectors(self, catalog: Catalog, first: int = 0) -> Floats:
         return np.eye(4, dtype=np.float32)[[int(path[-1]) for path in catalog.categories[first:]]]
 

@@ -72,16 +72,22 @@ def test_a_purchase_lifts_its_category_in_the_very_next_answer(path: Path) -> No
     candidates = Candidates.of([WORLD.item_id(item) for item in range(32)])
     bought = WORLD.item_id(7)
 
-    def lead() -> float:
-        """By how much the purchase's category is ahead of all others."""
+    def lead() -> tuple[float, float]:
+        """By how much the purchase's category is ahead of all others, in utility and in places."""
         items = ranker.rank(ask("user00001", length=32), candidates).items
         inside = WORLD.items_of([item.item_id for item in items]) % len(CATEGORIES) == 7
-        scores = np.array([item.score for item in items])
-        return float(scores[inside].mean() - scores[~inside].mean())
+        scores, places = np.array([item.score for item in items]), np.arange(len(items))
+        return (
+            float(scores[inside].mean() - scores[~inside].mean()),
+            float(places[~inside].mean() - places[inside].mean()),
+        )
 
     before = lead()
     store.append([Interaction(kind="purchase", item_id=bought, user_id="user00001", time_ms=NOW - 1)], NOW)
-    assert lead() > before + 0.3
+    after = lead()
+    assert after[0] > before[0] + 0.5
+    assert after[1] > before[1] + 5.0
+    assert after[1] > 4.0
 
 
 def test_no_user_id_is_in_the_bundle(path: Path) -> None:
