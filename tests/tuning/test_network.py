@@ -234,7 +234,7 @@ def test_no_trial_is_stopped_early_where_all_of_them_are_wanted(
         first={"x": 0.9},
         also={"x": 0.1},
         trials=2,
-        minutes=1.0,
+        minutes=10.0,
         epochs=6,
         kept=kept,
     )
