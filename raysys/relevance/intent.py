@@ -22,8 +22,8 @@ DAMPING = 0.5
 """Words of a query say much the same, so what they say together counts for half."""
 MOST = 64
 """Names kept for a query; all others share what is left as they share it without one."""
-LIKELY = 0.05
-"""The least chance of a name that is told."""
+LIKELY, TELLING = 0.05, 1.2
+"""The least chance of a name that is told, where a query makes some name so many times as likely as it is."""
 LARGEST = 4.0
 """Bound of a log lift."""
 ARRAYS = ("key", "start", "name", "value", "rest")
@@ -157,7 +157,7 @@ class Intent:
     def likeliest(self, words: Ints, query: int, length: int) -> list[tuple[str, float]]:
         """The names that a query is likely after, with their chances, best first."""
         chance = self.chances(words, query)
-        if chance is None:
+        if chance is None or float((chance / self.share).max()) < TELLING:
             return []
         best = np.argsort(-chance, kind="stable")[:length].tolist()
         return [(self.names[code], float(chance[code])) for code in best if chance[code] >= LIKELY]

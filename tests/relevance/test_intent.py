@@ -10,9 +10,9 @@ from raysys.catalog import Catalog
 from raysys.errors import DataError
 from raysys.events import ItemUpdate
 from raysys.ranker import Ranker
-from raysys.relevance.documents import name_hash
+from raysys.relevance.documents import name_hash, token_hash
 from raysys.relevance.features import NAMES
-from raysys.relevance.intent import LARGEST, SMOOTHING, Intent
+from raysys.relevance.intent import LARGEST, SMOOTHING, Intent, query_hash
 from raysys.relevance.model import Learned
 from raysys.relevance.scorer import RelevanceScorer
 from raysys.relevance.taken import HEAD, LOGGED, USUAL, Taken
@@ -107,7 +107,11 @@ def test_chances_worked_out_by_hand() -> None:
     share = np.array([(4 + USUAL / 2), USUAL / 2]) / (4 + USUAL)
     likely = np.array([(4 / share[0] + LOGGED), LOGGED]) / (4 + LOGGED)
     chance = share * np.sqrt(likely)
-    assert dict(few.understood("moss").brands)["Grove"] == pytest.approx(chance[0] / chance.sum())
+    brand, words = few.intents.brand, np.array([token_hash("moss")])
+    found = brand.chances(words, query_hash(["moss"]))
+    assert found is not None
+    assert found[brand.names.index("Grove")] == pytest.approx(chance[0] / chance.sum())
+    assert few.understood("moss").brands == ()  # so little that it is not worth telling
     many = int(HEAD)
     known = RelevanceScorer.of_catalog(catalog, taken=Taken.of(["moss"] * many, np.zeros(many, np.int64)))
     share = np.array([(many + USUAL / 2), USUAL / 2]) / (many + USUAL)
