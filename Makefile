@@ -73,6 +73,7 @@ bench-interest: | $(VENV)/ready var/peers/ready  ## raysys and its peers on the 
 
 bench-search: | $(VENV)/ready var/encoder  ## search relevance on judgements and on clicks; embeds the titles once
 	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.encoders
 	$(BIN)/python -m benchmarks.clicks
 
 bench-serving: | $(VENV)/ready var/encoder  ## what a request costs, through HAProxy, uvicorn and in process

@@ -77,7 +77,7 @@ def learned(encoder: Any, judged: Judgements, config: EncoderConfig, count: int,
         for check in fine_tune(encoder, some(judged, shard == number), limit, folder):
             print(
                 f"shard {number}: {check.pairs} pairs, {check.cpu_seconds:.0f} CPU s, loss {check.loss:.4f},"
-                f" held out {check.held_loss:.4f}, NDCG@5 {check.ndcg:.4f}",
+                f" held out {check.held_loss:.4f}, in order {check.order:.4f}, NDCG@5 {check.ndcg:.4f}",
                 flush=True,
             )
             told.append(check)

@@ -139,7 +139,7 @@ def tell(report: Mapping[str, Any], path: Path) -> None:
             front.append(name)
             best = ndcg
     held = {
-        f"shard {number}": [check["held_loss"] for check in checks]
+        f"shard {number}": [check["order"] for check in checks]
         for number, checks in enumerate(report["checks"])
     }
     sections = [
@@ -157,7 +157,7 @@ def tell(report: Mapping[str, Any], path: Path) -> None:
         Section(
             title="Learning",
             text=f"{report['pairs']} pairs of {report['queries']} queries; {report['mined']} were mined.",
-            png=lines(held, across="check", unit="loss on queries held out"),
+            png=lines(held, across="check", unit="pairs of held-out queries in order"),
         ),
     ]
     write_report(path, "The text encoder", sections)

@@ -19,6 +19,7 @@ from raysys.relevance.lessons import Lesson, lessons, some
 from raysys.relevance.objectives import Objectives
 from raysys.text.augment import Augmenter
 from raysys.text.torch_encoder import embedded, learning_parts, vectors
+from raysys.types import Floats, Ints
 
 Objective: TypeAlias = Literal["graded", "ordered", "contrastive"]
 STATE = "state.pt"
@@ -72,8 +73,11 @@ class Check:
     """Mean of the steps since the last check."""
     held_loss: float
     """On the queries that were held out; NaN if none were."""
+    order: float
+    """Share of their pairs of texts that the cosine puts in the right order; it says when to stop, for a
+    loss can fall by what is the same for all texts of a query."""
     ndcg: float
-    """@5 on them, by the vectors alone."""
+    """@5 on them."""
 
 
 def fine_tune(
@@ -100,16 +104,16 @@ def fine_tune(
     elif asked is not None:
         learner.judge(asked)
         yield learner.checks[-1]
-    begun, every = time.process_time() - learner.spent, max(steps // config.checks, 1)
+    begun = time.process_time() - learner.spent
     for number, lesson in enumerate(lessons(told, config.pairs, steps, config.seed)):
         if number < learner.steps:
             continue
-        done = max(number / steps, learner.spent / config.cpu_seconds if config.cpu_seconds else 0.0)
+        done = learner.done(steps)
         if done >= 1.0 or learner.stopped:
             break
         learner.step(lesson, done)
         learner.spent = time.process_time() - begun
-        if learner.steps % every == 0 or learner.steps == steps:
+        if int(config.checks * learner.done(steps)) > int(config.checks * done):
             learner.judge(asked)
             if folder is not None:
                 learner.keep(folder / STATE)
@@ -129,13 +133,16 @@ class _Learner:
         self._best: dict[str, torch.Tensor] = {}
         self._optimizer = torch.optim.AdamW(self._learning.values(), config.learning_rate, weight_decay=0.01)
 
+    def done(self, steps: int) -> float:
+        """How much is behind it of so many steps, or of its budget."""
+        spent = self.spent / self.config.cpu_seconds if self.config.cpu_seconds else 0.0
+        return min(max(self.steps / steps, spent), 1.0)
+
     @property
     def stopped(self) -> bool:
         """Whether the last checks brought nothing."""
-        losses = [check.held_loss for check in self.checks]
-        return len(losses) > self.config.patience and min(losses[: -self.config.patience]) <= min(
-            losses[-self.config.patience :]
-        )
+        order, last = [check.order for check in self.checks], self.config.patience
+        return len(order) > last and max(order[:-last]) >= max(order[-last:])
 
     def step(self, lesson: Lesson, done: float) -> None:
         """One step; `done` says how much of the whole is behind it, for warm-up and decay."""
@@ -155,19 +162,27 @@ class _Learner:
 
     def judge(self, asked: Judgements | None) -> None:
         """Add a check by the queries that were held out."""
-        held = ndcg = float("nan")
+        held = ndcg = order = float("nan")
         if asked is not None:
             queries, texts = vectors(self.encoder, asked.queries), vectors(self.encoder, asked.texts)
             held = self.objectives.mean(queries, texts, asked)
             cosine = np.sum(queries[asked.query] * texts[asked.text], axis=1)
             ndcg = mean_ndcg(cosine, asked.relevant, asked.query)
+            order = concordance(cosine, asked.relevant, asked.query)
         loss = float(np.mean(self._losses)) if self._losses else float("nan")
         self._losses.clear()
-        best = min((check.held_loss for check in self.checks), default=float("inf"))
+        best = max((check.order for check in self.checks), default=-1.0)
         self.checks.append(
-            Check(pairs=self.pairs, cpu_seconds=self.spent, loss=loss, held_loss=held, ndcg=ndcg)
+            Check(
+                pairs=self.pairs,
+                cpu_seconds=self.spent,
+                loss=loss,
+                held_loss=held,
+                order=order,
+                ndcg=ndcg,
+            )
         )
-        if not held >= best:  # also where nobody was held out
+        if not order <= best:  # also where nobody was held out
             self._best = {name: part.detach().clone() for name, part in self._learning.items()}
 
     def finish(self) -> None:
@@ -184,7 +199,7 @@ class _Learner:
             "steps": self.steps,
             "pairs": self.pairs,
             "spent": self.spent,
-            "ends": [self.objectives.low, self.objectives.high],
+            "line": [self.objectives.slope, self.objectives.offset],
             "checks": [[getattr(check, name) for name in Check.__slots__] for check in self.checks],
         }
         draft = path.with_suffix(".tmp")
@@ -198,10 +213,23 @@ class _Learner:
         self._best = state["best"]
         self._optimizer.load_state_dict(state["optimizer"])
         self.steps, self.pairs, self.spent = state["steps"], state["pairs"], state["spent"]
-        self.objectives = self.objectives.between(*state["ends"])
+        self.objectives = self.objectives.along(*state["line"])
         self.checks = [Check(**dict(zip(Check.__slots__, told, strict=True))) for told in state["checks"]]
 
     def _load(self, parts: dict[str, torch.Tensor]) -> None:
         with torch.no_grad():
             for name, part in parts.items():
                 self._learning[name].copy_(part)
+
+
+def concordance(scores: Floats, relevant: Floats, query: Ints) -> float:
+    """Share of the pairs of one query that `scores` (N,) put in the right order, by how unlike they are."""
+    right = total = 0.0
+    for number in np.unique(query):
+        rows = query == number
+        apart = relevant[rows][:, None] - relevant[rows]  # (n, n), above 0 where the first is better
+        ahead = np.sign(scores[rows][:, None] - scores[rows])
+        worth = np.maximum(apart, 0.0)
+        right += float((worth * (ahead + 1.0) / 2.0).sum())
+        total += float(worth.sum())
+    return right / total if total else float("nan")

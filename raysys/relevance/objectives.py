@@ -1,9 +1,9 @@
 """What a sentence encoder minimizes while it learns; the losses are those of sentence-transformers.
 
-graded: the cosine says the grade (least squares). ordered: a better pair of the batch has the larger cosine
-(CoSENT). contrastive: a query is nearer to its best text than to its worst and to all texts of the others
-(InfoNCE, multiple negatives ranking). On grades that several people gave, and so noisy ones, least squares
-learned most; where there are few pairs that are bad for sure, it is contrast that learns.
+graded: a line through the cosine says the grade (least squares). ordered: a better pair of the batch has the
+larger cosine (CoSENT). contrastive: a query is nearer to its best text than to its worst and to all texts of
+the others (InfoNCE, multiple negatives ranking). Noisy grades are for least squares: the others follow their
+worst pairs. Where nothing is bad for sure, it is contrast that learns.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,10 +19,10 @@ from raysys.types import Floats, Ints
 
 SCALE = 20.0
 """Of cosines, as is usual: one of .05 more is e times as likely."""
-ENDS = (5, 95)
-"""Percentiles of the cosine before anything was learned, between which grades are laid."""
-ASKED = 500
-"""Pairs by which those are told."""
+ASKED = 1_000
+"""Pairs by which the line from cosines to grades is laid."""
+LEAST = 0.1
+"""Correlation of cosines and grades that is assumed at least."""
 APART = 0.2
 """So much less relevant than the query's best text a hard negative is."""
 
@@ -32,10 +32,9 @@ class Objectives:
     """A sum of losses."""
 
     names: Sequence[str]
-    low: float
-    """The cosine of what is not relevant at all."""
-    high: float
-    """That of what is relevant for sure."""
+    slope: float
+    """From a cosine to relevance."""
+    offset: float
     encoder: Any
 
     @classmethod
@@ -46,16 +45,23 @@ class Objectives:
         names: Sequence[str],
         vectors: Callable[[Any, Sequence[str]], Floats],
     ) -> Self:
-        """For an encoder that has learned nothing of the judgements yet."""
+        """For an encoder that has learned nothing of the judgements yet.
+
+        The line from cosines to relevance is that of least squares, so that learning neither moves nor
+        shrinks the cosines as a whole, but changes who is nearer than whom.
+        """
         rows = np.random.default_rng(0).permutation(len(judged.query))[:ASKED]
         some = portion(judged, rows)
         queries, texts = vectors(encoder, some.queries), vectors(encoder, some.texts)
-        low, high = np.percentile(np.sum(queries[some.query] * texts[some.text], axis=1), ENDS)
-        return cls(tuple(names), float(low), float(max(high, low + 0.1)), encoder)
+        cosine, relevant = np.sum(queries[some.query] * texts[some.text], axis=1), some.relevant
+        spread = max(float(cosine.std()), 1e-3), float(relevant.std())
+        alike = float(np.mean((cosine - cosine.mean()) * (relevant - relevant.mean())))
+        slope = max(alike / max(spread[0] * spread[1], 1e-9), LEAST) * spread[1] / spread[0]
+        return cls(tuple(names), slope, float(relevant.mean() - slope * cosine.mean()), encoder)
 
-    def between(self, low: float, high: float) -> Self:
-        """The same with grades laid between other cosines, such as those of a run that goes on."""
-        return replace(self, low=low, high=high)
+    def along(self, slope: float, offset: float) -> Self:
+        """The same with another line, such as that of a run that goes on."""
+        return replace(self, slope=slope, offset=offset)
 
     def __call__(self, queries: torch.Tensor, texts: torch.Tensor, lesson: Lesson) -> torch.Tensor:
         """The loss of a lesson, from vectors (Q, D) and (T, D) of its queries and texts."""
@@ -66,8 +72,8 @@ class Objectives:
         total = torch.zeros((), device=queries.device)
         if "graded" in self.names:
             each = losses.CosineSimilarityLoss(self.encoder, torch.nn.MSELoss(reduction="none"))
-            wanted = self.low + (self.high - self.low) * relevant
-            error = each.compute_loss_from_embeddings(pairs, wanted) / (self.high - self.low) ** 2
+            wanted = (relevant - self.offset) / self.slope
+            error = self.slope**2 * each.compute_loss_from_embeddings(pairs, wanted)
             total = total + (error * torch.as_tensor(lesson.weight, device=error.device)).mean()
         if "ordered" in self.names:
             loss = losses.CoSENTLoss(self.encoder, SCALE)

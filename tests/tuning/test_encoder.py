@@ -81,7 +81,7 @@ def tuned(small: Path, judged: Path, tmp_path_factory: pytest.TempPathFactory) -
     (out.parent / "same.txt").write_text("sofa, couch\n")
     encoder.main(
         [
-            str(judged), "--out", str(out), "--model", str(small), "--passes", "20", "--rate", "2e-3",
+            str(judged), "--out", str(out), "--model", str(small), "--passes", "12", "--rate", "2e-3",
             "--layers", "2", "--drop", "0.1", "--replace", "0.2", "--synonyms", str(out.parent / "same.txt"),
             "--objective", "graded", "contrastive", "--negatives", "1",
         ]
