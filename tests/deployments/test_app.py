@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 
 from deployments.app import asgi_app
 from deployments.live import LiveBundle
+from deployments.wire import ranking_table
 from raysys.log import RecordWriter, read_records
 from raysys.state.memory import MemoryStore
+from raysys.types import QueryId, Ranking, Understood
 
 NOW = 1_703_000_000_000
 CANDIDATES = [{"item_id": f"item{n:05d}"} for n in range(30)]
@@ -50,6 +53,18 @@ def test_a_page_is_ranked_with_reasons_that_add_up(client: Client) -> None:
     assert answer["total"] == 30
     for item in answer["items"]:
         assert sum(reason["value"] for reason in item["reasons"]) == pytest.approx(item["score"], abs=1e-6)
+
+
+def test_an_explained_answer_tells_how_its_query_was_read() -> None:
+    read = Understood(words=("tea",), query_class="head", categories=(("shop/tea", 0.5),))
+    ranking = Ranking(
+        query_id=QueryId("q"), items=(), profile=0, profile_prob=1.0, explored=False, bundle_id="b",
+        policy_id="p", state_version=0, understood=read,
+    )  # fmt: skip
+    told = ranking_table(ranking, explain=True)["query"]
+    assert (told["class"], told["words"], told["brands"]) == ("head", ("tea",), [])
+    assert told["categories"] == [{"name": "shop/tea", "prob": 0.5}]
+    assert "query" not in ranking_table(replace(ranking, understood=None), explain=True)
 
 
 def test_pages_are_slices_of_one_ranking(client: Client) -> None:
