@@ -25,7 +25,7 @@ from raysys.interest.network import NetworkConfig
 from raysys.types import DAY_MS
 from tuning.log import read_log
 from tuning.network import SearchSettings, fit_and_export, tune_network
-from tuning.trials import Search, claim, domain, run_search, start_ray, with_first
+from tuning.trials import Search, claim, domain, run_search, with_first
 
 ROOT = Path(__file__).parents[2]
 ITEMS, USERS, DAYS = 12, 20, 30
@@ -222,6 +222,7 @@ def steady(sample: dict[str, float]) -> None:
             tune.report({"value": sample["x"]}, checkpoint=tune.Checkpoint.from_directory(folder))
 
 
+@pytest.mark.usefixtures("ray_here")
 def test_no_trial_is_stopped_early_where_all_of_them_are_wanted(tmp_path: Path) -> None:
     """A network that is averaged with the best one has to have had its time, though it is much worse."""
     search = Search(
@@ -234,6 +235,5 @@ def test_no_trial_is_stopped_early_where_all_of_them_are_wanted(tmp_path: Path) 
         epochs=6,
         kept=2,
     )
-    start_ray(2)
     trials = run_search(steady, search, tmp_path / "search", resources={"cpu": 1.0})
     assert [len(one.curves["value"]) for one in trials] == [6, 6]
