@@ -10,7 +10,7 @@ from raysys.evaluation.metrics import log_loss
 from raysys.interest.boosted import boosted
 from raysys.interest.combination import Average, Combination
 from raysys.interest.examples import Examples
-from raysys.interest.lines import log_odds_of
+from raysys.interest.lines import line_through, log_odds_of
 from raysys.interest.sums import lined, listwise, logistic
 from raysys.types import Bools, Floats, Ints
 
@@ -81,7 +81,13 @@ def _winner(
         winner = min(losses, key=lambda name: losses[name])
     rate = np.average(examples.done[~outside, number], weights=examples.weight[~outside])
     losses["constant"] = _loss(np.full(len(asked), log_odds_of(float(rate))), asked, check.weight)
-    return used[winner], found[winner], Contest(kind=kind, log_loss=losses, ndcg=ndcg, winner=winner)
+    best, fresh = used[winner], found[winner]
+    if isinstance(fresh, Average):
+        # a mean of log odds is less sure than it could be, for its parts know different things (Ranjan
+        # and Gneiting 2010); beside items that are combined by something else, that would count
+        line = line_through(odds[winner], asked, check.weight)
+        best, fresh = best.on_line(*line), fresh.on_line(*line)
+    return best, fresh, Contest(kind=kind, log_loss=losses, ndcg=ndcg, winner=winner)
 
 
 def competitors(

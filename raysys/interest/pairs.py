@@ -112,7 +112,8 @@ def pairs_of(
         anything = np.unique(np.concatenate(person.chosen))
         view = newness.view(person.view, habits, now_ms)
         left = newness.left(person.view)
-        offered = drawn_of(strata(person.view, _recalled(person.view, config), config), anything, config, rng)
+        recalled = recall(person.view, config.sizes, new_only=config.new_only)
+        offered = drawn_of(strata(person.view, recalled, config), anything, config, rng)
         new = strata(view, np.flatnonzero(newness.recalled(view, config.sizes)), config)
         made = drawn_of(np.where(left, new, -1), anything[left[anything]], config, other)
         _add(offers, person, offered, there)
@@ -127,10 +128,6 @@ def _add(pairs: Pairs, person: Person, drawn: Drawn, there: Bools) -> None:
     page = person.told(drawn)
     pairs.known.append(page)
     pairs.new.append(page.of(untaken(person.view, drawn.rows) & there[drawn.rows]))
-
-
-def _recalled(view: UserView, config: "InterestConfig") -> Ints:
-    return recall(view, config.sizes, new_only=config.new_only)
 
 
 def _answers(

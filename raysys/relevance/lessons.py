@@ -42,8 +42,8 @@ def lessons(judged: Judgements, pairs: int, steps: int, seed: int) -> Iterator[L
         yield portion(judged, np.concatenate(chosen))
 
 
-def some(judged: Judgements, rows: Bools) -> Judgements:
-    """The judgements of some rows (N,), with the queries and texts that are in them."""
+def some(judged: Judgements, rows: Bools | Ints) -> Judgements:
+    """The judgements of some rows, a mask (N,) or places (n,), with their queries and texts."""
     queries, query = np.unique(judged.query[rows], return_inverse=True)
     texts, text = np.unique(judged.text[rows], return_inverse=True)
     return Judgements(
@@ -58,14 +58,13 @@ def some(judged: Judgements, rows: Bools) -> Judgements:
 
 def portion(judged: Judgements, rows: Ints) -> Lesson:
     """Some rows of the judgements."""
-    queries, query = np.unique(judged.query[rows], return_inverse=True)
-    texts, text = np.unique(judged.text[rows], return_inverse=True)
-    weight = np.ones(len(rows)) if judged.weight is None else judged.weight[rows]
+    part = some(judged, rows)
+    weight = np.ones(len(rows)) if part.weight is None else part.weight
     return Lesson(
-        queries=[judged.queries[number] for number in queries],
-        texts=[judged.texts[number] for number in texts],
-        query=query,
-        text=text,
-        relevant=judged.relevant[rows],
+        queries=list(part.queries),
+        texts=list(part.texts),
+        query=part.query,
+        text=part.text,
+        relevant=part.relevant,
         weight=weight / max(float(weight.mean()), 1e-9),
     )
