@@ -7,6 +7,7 @@ one commit thread takes whatever waits and commits it together (group commit).
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -47,6 +48,9 @@ _CACHED = 128
 _PAGE = 5_000
 """Log rows read at a time."""
 
+_PATIENCE_S = 30.0
+"""How long one process waits for what another is writing."""
+
 _Job = tuple[Callable[[sqlite3.Connection], Any], "Future[Any]"]
 
 
@@ -65,6 +69,7 @@ class SqliteStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             connection = self._connect()
+            _write_ahead(connection)
             connection.executescript(SCHEMA)
             connection.close()
         except sqlite3.Error as error:
@@ -162,8 +167,9 @@ class SqliteStore:
         self._thread.join()
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode=WAL")
+        connection = sqlite3.connect(
+            self._path, timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False
+        )
         connection.execute("PRAGMA synchronous=FULL")
         return connection
 
@@ -249,3 +255,19 @@ def _attempt(
         if connection.in_transaction:
             connection.execute("RELEASE job")
     return lambda: done.set_result(result)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Turn the write-ahead log on, which the file remembers.
+
+    SQLite does not wait by itself when two turn it on at once: one of them hears that the file is locked.
+    """
+    until = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -195,3 +196,15 @@ def test_a_file_and_memory_agree_on_everything(
         assert file.as_of(key, 10**8) == memory.as_of(key, 10**8)
     assert list(file.events()) == list(memory.events())
     file.close()
+
+
+def test_many_may_open_a_new_file_at_once(tmp_path: Path) -> None:
+    gate = threading.Barrier(8)
+
+    def open_and_close(path: Path) -> None:
+        gate.wait()
+        SqliteStore(path).close()
+
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(25):
+            list(pool.map(open_and_close, [tmp_path / f"{number}.db"] * 8))
