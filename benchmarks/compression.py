@@ -70,7 +70,7 @@ def of_set(
         first, *others = (NetworkSource.of(UserEncoder.load(folder), study.catalog) for folder in networks)
         source: NetworkSource | None = replace(first, beside=tuple(others))
     else:
-        _, source, _ = study.networks(asked[-1])
+        _, source, _ = study.networks(asked)
     config = study.interest(Tuned(systems={}, settings={}, ndcg={}, following=Following()))
     lesson = sampled(asked[0], people)
     fitted = study.fitted([lesson], config, source, source)

@@ -43,6 +43,8 @@ MANY = 4000
 """People from whom on it pays to ask them in several processes."""
 ANSWERS = 25_000
 """Answers that the combination has use for."""
+ANSWER_S = 0.015
+"""CPU seconds that go into the combination and all around it for each of those answers, about."""
 SPARE = 40
 """Interactions of the mean history for each answer that may be taken from its end."""
 
@@ -52,7 +54,7 @@ class StudySettings:
     """The table [next_item]: how the minutes are spent."""
 
     learning: float = 0.6
-    """Share of the minutes in which networks are fitted."""
+    """Share of the minutes, at least, in which networks are fitted."""
     trials: int = 8
     """Networks that are fitted, at most, each with settings of its own."""
     fewest: int = 4
@@ -104,7 +106,7 @@ class Study:
         train, valid = self.split.train, self.split.valid
         simple = tune_baselines(train, valid, len(self.catalog))
         asked = self.asked()
-        found, outer, inner = self.networks(asked[-1])
+        found, outer, inner = self.networks(asked)
         config = self.interest(simple)
         fitted, smaller = self.compressed(self.fitted(asked, config, outer, inner), asked[0], config)
         late = fitted.scorer
@@ -134,14 +136,19 @@ class Study:
         able = train.user[places_from_end(train) == 1 + self.unseen]
         return last_one(train, np.unique(able), new_only=self.split.test.new_only, unseen=self.unseen)
 
-    def networks(self, lesson: Asked) -> tuple[dict[str, Any], NetworkSource | None, NetworkSource | None]:
-        """What was found, networks that serve, and such that know only what is before `lesson`.
+    def networks(
+        self, asked: Sequence[Asked]
+    ) -> tuple[dict[str, Any], NetworkSource | None, NetworkSource | None]:
+        """What was found, networks that serve, and such that know only what is before the earliest lesson.
 
-        Unless strict they are the same, chosen by the answers to the lesson.
+        Unless strict they are the same, chosen by the answers to that lesson.
+
+        Args:
+            asked: the lessons of the combination, the earliest last.
         """
         if not self.network:
             return {}, None, None
-        settings, items = self.settings, len(self.catalog)
+        lesson, settings, items = asked[-1], self.settings, len(self.catalog)
         train, valid = (
             (self.split.train, self.split.valid.after) if self.strict else (lesson.before, lesson.after)
         )
@@ -150,7 +157,8 @@ class Study:
         # a strict run fits the networks that are kept a second time, on what is inside
         kept = min(settings.networks, fewest) * self.strict
         trials = fewest + kept
-        seconds = 60.0 * self.minutes * self.cores * settings.learning
+        all_seconds = 60.0 * self.minutes * self.cores
+        seconds = max(all_seconds - ANSWER_S * sum(map(len, asked)), settings.learning * all_seconds)
         start = start_of(train, items, seconds / trials, self.seed)
         start = replace(start, ahead=1 + self.unseen, answers=1 + self.unseen)
         assert start.cpu_seconds is not None
