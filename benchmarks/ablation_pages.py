@@ -26,7 +26,7 @@ from raysys.interest.shelf import Sales
 from raysys.interest.source import NetworkSource
 from raysys.types import Bools, Floats, Ints
 from tuning.baselines import sampled
-from tuning.network import fit_and_export
+from tuning.fit import fit_and_export
 from tuning.ranked import people_of
 from tuning.study import Study, start_of
 

@@ -37,7 +37,7 @@ from raysys.interest.source import NetworkSource
 from raysys.types import Bools, Floats, Ints
 from tuning.baselines import FOREVER, Log, sampled, tune_baselines
 from tuning.events import read_asked, read_events
-from tuning.network import fit_and_export
+from tuning.fit import fit_and_export
 from tuning.ranked import Scores, ranked, whole
 
 PURCHASE, CART = KINDS.index("purchase"), KINDS.index("cart")

@@ -1,22 +1,20 @@
-"""Job: find the interest network's settings with Ray Tune, and fit the network with what was found."""
+"""Job: find the interest network's settings with Ray Tune."""
 
 import argparse
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import ray
 import torch
 from ray import tune
-from tqdm import tqdm
 
-from raysys.bundle import check_files, read_manifest
+from raysys.bundle import read_manifest
 from raysys.catalog import Catalog
 from raysys.config import read_settings, read_toml
 from raysys.errors import BundleError, ConfigError, DataError
@@ -26,6 +24,7 @@ from raysys.interest.network import NetworkConfig
 from raysys.interest.train import REPORTS, EpochReport, fit_network
 from raysys.interest.warm import SPACE, Older, begin
 from raysys.types import DAY_MS
+from tuning.fit import older_of
 from tuning.log import read_log
 from tuning.trials import Search, Trial, claim, run_search, start_ray
 
@@ -227,53 +226,6 @@ def trial(
         with tempfile.TemporaryDirectory() as folder:
             training.save(Path(folder) / CHECKPOINT)
             tune.report(asdict(report), checkpoint=tune.Checkpoint.from_directory(folder))
-
-
-def older_of(bundle: Path) -> Older:
-    """The network of a bundle, as one to go on from.
-
-    Raises:
-        BundleError: the bundle is damaged, or has no network.
-    """
-    check_files(bundle, read_manifest(bundle))
-    return Older.load(bundle / "interest" / "network", Catalog.load(bundle / "catalog").item_ids)
-
-
-def fit_and_export(
-    events: Interactions, catalog: Catalog, config: NetworkConfig, out: Path, warm: Path | None = None
-) -> Path:
-    """Fit on the whole log, with a progress bar, and write what a replica loads to the new folder `out`.
-
-    Args:
-        warm: a bundle whose network this one goes on from.
-
-    Raises:
-        ConfigError: that network has another width, other heads or another temperature.
-    """
-    training = fit_network(events, catalog, config)
-    if warm is not None:
-        begin(training.model, older_of(warm), catalog)
-    bar = tqdm(training, total=config.epochs, desc="fitting the network", unit="epoch")
-    for report in bar:
-        bar.set_postfix_str(f"loss {report.loss:.3f}")
-    return export_network(training.model, out)
-
-
-def fit_side_by_side(
-    jobs: Sequence[tuple[Interactions, NetworkConfig, Path]], catalog: Catalog, cpus: int
-) -> list[Path]:
-    """`fit_and_export` for each of some logs, settings and folders, one core or GPU each."""
-    start_ray(cpus)
-    shared = ray.put(catalog)
-    gpus = 1.0 if torch.cuda.is_available() else 0.0
-    task = ray.remote(num_cpus=1, num_gpus=gpus)(_one_thread)
-    pending = [task.remote(events, shared, config, out.resolve()) for events, config, out in jobs]
-    return [ray.get(one) for one in tqdm(pending, desc="fitting the networks", unit="network")]
-
-
-def _one_thread(events: Interactions, catalog: Catalog, config: NetworkConfig, out: Path) -> Path:
-    torch.set_num_threads(1)
-    return fit_and_export(events, catalog, config, out)
 
 
 def _finish(

@@ -30,9 +30,9 @@ from raysys.state.open import open_store
 from raysys.surfaces.experts import Relevance
 from tuning.compress_turn import form_in, in_form
 from tuning.demo import Demo
+from tuning.fit import fit_and_export, older_of
 from tuning.gate import Quality, judge
 from tuning.loop import LoopSettings, kinds_of, qualities_of, say, searches_of
-from tuning.network import fit_and_export, older_of
 from tuning.quality import MODEL, Table, measure
 from tuning.release import policy_difference, release
 from tuning.stand_in import StandInEngine, kind

@@ -30,7 +30,8 @@ from raysys.interest.source import NetworkSource
 from tuning.baselines import Log, Tuned, sampled, tune_baselines
 from tuning.compress import CompressSettings, compress_fitted
 from tuning.events import NO_TARGET
-from tuning.network import SearchSettings, fit_side_by_side, search_network
+from tuning.fit import fit_side_by_side
+from tuning.network import SearchSettings, search_network
 from tuning.network import Tuned as Found
 from tuning.ranked import ranked, ranked_side_by_side
 from tuning.variants import Compressed

@@ -23,8 +23,9 @@ from raysys.events import Interaction, ItemUpdate
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.network import NetworkConfig
 from raysys.types import DAY_MS
+from tuning.fit import fit_and_export
 from tuning.log import read_log
-from tuning.network import SearchSettings, fit_and_export, tune_network
+from tuning.network import SearchSettings, tune_network
 from tuning.trials import Search, claim, domain, run_search, with_first
 
 ROOT = Path(__file__).parents[2]

@@ -21,8 +21,8 @@ from raysys.state.open import open_store
 from raysys.types import DAY_MS
 from tuning import retrain as job
 from tuning.demo import Demo
+from tuning.fit import fit_and_export
 from tuning.loop import LoopSettings
-from tuning.network import fit_and_export
 from tuning.retrain import retrain
 from tuning.world import columns, world_bundle
 

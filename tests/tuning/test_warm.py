@@ -18,7 +18,8 @@ from raysys.interest.source import NetworkSource
 from raysys.types import DAY_MS
 from tests.fakes import FakeInterest, bundle, shop
 from tuning import retrain
-from tuning.network import SearchSettings, fit_and_export, tune_network
+from tuning.fit import fit_and_export
+from tuning.network import SearchSettings, tune_network
 
 CONFIG = NetworkConfig(width=16, epochs=8, batch_tokens=64, learning_rate=0.01, seed=1)
 ITEMS, USERS = 12, 20
