@@ -36,8 +36,9 @@ from raysys.interest.recall import RecallSizes
 from raysys.interest.source import NetworkSource
 from raysys.types import Bools, Floats, Ints
 from tuning.baselines import FOREVER, Log, sampled, tune_baselines
-from tuning.events import read_asked, read_events
+from tuning.events import read_events
 from tuning.fit import fit_and_export
+from tuning.questions import read_asked
 from tuning.ranked import Scores, ranked, whole
 
 PURCHASE, CART = KINDS.index("purchase"), KINDS.index("cart")

@@ -21,7 +21,7 @@ from raysys.dataset.read import Read, Refusal, read, write_quarantine
 from raysys.dataset.wishes import GONE, Wishes
 from raysys.errors import ConfigError, DataError
 from raysys.events import KINDS, Event, Impression, ItemUpdate
-from raysys.interest.asked import Asked, Split, by_time, leave_one_out
+from raysys.interest.asked import Split, by_time, leave_one_out
 from raysys.interest.interactions import Interactions, asked_in
 from raysys.text.static import load_encoder
 from raysys.types import Ints
@@ -29,12 +29,11 @@ from raysys.types import Ints
 LEAVE_ONE_OUT = "leave-one-out"
 NO_TARGET = "hide"
 """A kind that says what somebody does not want."""
-BEYOND = 1 << 42
-"""Milliseconds, more than any time."""
 KEPT = ("user_id", "session_id", "item_id", "kind", "time_ms", "event_id")
 SHOWN = dict.fromkeys(("session_id", "user_id", "event_id", "query"), pl.String) | {"time_ms": pl.Int64}
 PAIR = {"session_id": pl.String, "user_id": pl.String, "time_ms": pl.Int64}
-ASKED = {"user_id": pl.String, "item_id": pl.String, "time_ms": pl.Int64}
+EARLY_MS = 10 * 365 * 86_400_000
+"""Nobody logged anything before, of what is called milliseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +50,20 @@ class EventLog:
     report: Mapping[str, Any]
     """Counts of what was read, refused and left out."""
 
+    def remarks(self) -> Iterator[str]:
+        """What whoever sent the files should know before they believe anything."""
+        told = self.report
+        if told["refused"]:
+            yield f"{told['refused']} of {told['rows']} rows were refused: {told['refused_fields']}"
+        if told["left_out"]:
+            yield f"interactions left out: {told['left_out']}"
+        if told["first_ms"] < told["last_ms"] < EARLY_MS:
+            year = 1970 + told["last_ms"] // (EARLY_MS // 10)
+            yield (
+                f"the last time_ms is {told['last_ms']}, which is in {year}; if these are seconds, say"
+                " time_unit = 's' in a mapping"
+            )
+
 
 def read_events(
     events: Sequence[Path],
@@ -65,14 +78,15 @@ def read_events(
 
     Args:
         events: files or folders; they may hold items too.
-        items: files of items; a CSV or Parquet file needs no column `type`.
+        items: files of items, which need not say that they are.
         mapping: TOML file with other people's columns of `events`.
         items_mapping: the same for `items`.
         encoder: folder of a text encoder; without it items have no text vectors.
         quarantine: file for refused rows, written only if there are some.
 
     Raises:
-        DataError: a file is absent or of no known format, or nothing usable is in them.
+        ConfigError: a mapping is none, or names what a file has not.
+        DataError: a file is absent, damaged or of no known format, or nothing usable is in one of them.
     """
     found = _Found()
     for chunk in tqdm(_chunks(events, items, mapping, items_mapping), desc="reading", unit="chunk"):
@@ -139,44 +153,6 @@ def split_log(events: Interactions, how: str, *, keep_seen: bool = False) -> Spl
     return by_time(events, at_ms, keep_seen=keep_seen)
 
 
-def read_asked(path: Path, log: EventLog, *, keep_seen: bool = False) -> Asked:
-    """Users asked about after all that the log says of them, with what came next, from a Parquet file.
-
-    Columns `user_id, item_id, time_ms` (the moment of asking), a row for each true item. Rows whose
-    column `known`, if there is one, is true are history instead: known when the user is asked, and
-    not learned from.
-
-    Raises:
-        DataError: a column is missing, or the log knows a user or an item not.
-    """
-    frame = pl.read_parquet(path)
-    if missing := sorted(set(ASKED) - set(frame.columns)):
-        raise DataError(f"{path.name} has no column {missing}; expected {sorted(ASKED)} and maybe known")
-    known = pl.col("known").fill_null(False) if "known" in frame.columns else pl.lit(False)
-    frame = frame.select(*(pl.col(n).cast(dtype) for n, dtype in ASKED.items()), known.alias("known"))
-    user = np.array([log.users.get(f"u:{name}", -1) for name in frame["user_id"].to_list()], np.int64)
-    row = log.catalog.rows(frame["item_id"].to_list())
-    for what, codes in (("user_id", user), ("item_id", row)):
-        if (codes < 0).any():
-            name = frame[what][int((codes < 0).argmax())]
-            raise DataError(f"{path.name} asks about {name!r}, which the log does not have", field=what)
-    told, time_ms = frame["known"].to_numpy(), frame["time_ms"].to_numpy()
-    if told.all():
-        raise DataError(f"{path.name} asks nothing: all of its {len(frame)} rows are known")
-    users, place = np.unique(user[~told], return_inverse=True)
-    now_ms = np.zeros(len(users), np.int64)
-    np.maximum.at(now_ms, place, time_ms[~told])
-    order = np.lexsort((row[~told], place))
-    rows, cuts = row[~told][order], np.flatnonzero(np.diff(place[order])) + 1
-    return Asked(
-        before=_with(log.events, user[told], row[told], time_ms[told]),
-        user=users,
-        now_ms=now_ms,
-        truth=tuple(np.unique(part) for part in np.split(rows, cuts)),
-        new_only=not keep_seen,
-    )
-
-
 @dataclass(slots=True)
 class _Found:
     """Chunks put together, as few columns as are needed."""
@@ -213,13 +189,31 @@ class _Found:
 def _chunks(
     events: Sequence[Path], items: Sequence[Path], mapping: Path | None, items_mapping: Path | None
 ) -> Iterator[Read]:
-    yield from read(events, None if mapping is None else Columns.read(mapping))
+    columns = None if mapping is None else Columns.read(mapping)
+    described = Columns(type="item") if items_mapping is None else Columns.read(items_mapping)
+    if items_mapping is not None:
+        described = replace(described, type="item")
+    for path in events:
+        yield from _some_good(path, columns, "--mapping")
     for path in items:
-        if items_mapping is not None:
-            columns: Columns | None = Columns.read(items_mapping)
-        else:
-            columns = Columns(type="item") if path.suffix in (".csv", ".parquet") else None
-        yield from read([path], columns)
+        yield from _some_good(path, described, "--items-mapping")
+
+
+def _some_good(path: Path, columns: Columns | None, option: str) -> Iterator[Read]:
+    """Chunks of a file or folder; if none of its rows can be used, it is not what it is taken for."""
+    rows = refused = 0
+    first: Refusal | None = None
+    for chunk in read([path], columns):
+        rows, refused = rows + chunk.rows, refused + len(chunk.refused)
+        first = first or next(iter(chunk.refused), None)
+        yield chunk
+    if first is not None and rows == refused:
+        raise DataError(
+            f"{path.name}: all of its {rows} rows were refused, line {first.line} of {first.source} for its"
+            f" {first.field or 'columns'}: {first.reason} (a time or number that cannot be read counts as"
+            f" missing). Are other columns meant, or another unit? Say so in a mapping ({option})",
+            field=first.field,
+        )
 
 
 def _usable(found: _Found, left: Counter[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -276,24 +270,3 @@ def _catalog(items: list[ItemUpdate], seen: pl.Series, encoder: Path | None) -> 
 def _codes(column: pl.Series, among: pl.Series) -> Ints:
     """Place of each value among distinct ones."""
     return column.cast(pl.Enum(among)).to_physical().to_numpy().astype(np.int64)
-
-
-def _with(events: Interactions, user: Ints, row: Ints, time_ms: Ints) -> Interactions:
-    """A log with more of the kind that it mostly has, which come after it where times are equal."""
-    if not len(user):
-        return events
-    kind = np.full(len(user), np.bincount(events.kind).argmax())
-    asked = events.queries
-    moments = np.sort(user * BEYOND + time_ms)
-    more = np.searchsorted(moments, asked.user * BEYOND + asked.time_ms) - np.searchsorted(
-        moments, asked.user * BEYOND
-    )
-    joined = np.concatenate([events.time_ms, time_ms])
-    order = np.argsort(joined, kind="stable")
-    return Interactions(
-        user=np.concatenate([events.user, user])[order],
-        row=np.concatenate([events.row, row])[order],
-        kind=np.concatenate([events.kind, kind])[order],
-        time_ms=joined[order],
-        queries=replace(asked, after=asked.after + more),
-    )

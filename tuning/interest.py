@@ -12,7 +12,8 @@ from raysys.events import ItemUpdate
 from raysys.interest.asked import Split, last_one, places_from_end
 from tuning import compress_report
 from tuning.compress import CompressSettings
-from tuning.events import LEAVE_ONE_OUT, EventLog, parse_split, read_asked, read_events, split_log
+from tuning.events import LEAVE_ONE_OUT, EventLog, parse_split, read_events, split_log
+from tuning.questions import read_asked
 from tuning.study import SETTINGS, Study, StudySettings
 from tuning.study_report import tell
 
@@ -28,7 +29,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tuning.interest", description=__doc__)
     parser.add_argument("--events", type=Path, nargs="+", required=True, help="files of the event contract")
     parser.add_argument("--items", type=Path, nargs="*", default=[], help="files of item events")
-    parser.add_argument("--mapping", type=Path, help="TOML that maps foreign columns")
+    parser.add_argument("--mapping", type=Path, help="TOML that maps foreign columns of events")
+    parser.add_argument("--items-mapping", type=Path, help="the same for items")
     parser.add_argument("--encoder", type=Path, help="folder of a text encoder, for titles")
     parser.add_argument("--split", default=LEAVE_ONE_OUT, help="leave-one-out, or time:MS")
     parser.add_argument("--keep-seen", action="store_true", help="for shops where people buy again")
@@ -53,9 +55,12 @@ def main(arguments: list[str] | None = None) -> None:
         options.events,
         options.items,
         mapping=options.mapping,
+        items_mapping=options.items_mapping,
         encoder=options.encoder,
         quarantine=options.out / "quarantine.jsonl",
     )
+    for remark in log.remarks():
+        print(remark)
     study = study_of(log, options)
     report = study.run() | {"log": dict(log.report)}
     partial = options.out / "metrics.json.part"

@@ -1,6 +1,7 @@
 """Other people's columns in our words: a mapping file renames, translates and fills in."""
 
 from collections.abc import Mapping as Dict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,12 @@ import polars as pl
 from raysys.config import read_settings, read_toml
 from raysys.errors import ConfigError
 
-TIME_UNITS = ("ms", "s", "us", "iso")
+UNITS = {"ms": 1.0, "s": 1e3, "us": 1e-3}
+"""Milliseconds of each."""
+TIME_UNITS = (*UNITS, "iso")
+ISO = ("%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
+"""Ways of saying a moment by ISO 8601, after `T` and the names of UTC are out of the way."""
+TEXTS = ("kind", "type", "title", "brand", "category", "description")
 NUMBERS = {"time_ms": pl.Int64, "price_micros": pl.Int64, "value": pl.Float64, "margin": pl.Float64}
 
 
@@ -27,10 +33,22 @@ class Mapping:
     type: str = "interaction"
     """What a row is where it does not say."""
     time_unit: str = "ms"
+    """One of TIME_UNITS, or a pattern (`%d/%m/%Y`); a time that says no zone is UTC."""
+    separator: str = ""
+    """What stands between columns of text; if empty, a comma and in `.tsv` a tab."""
+    header: Sequence[str] = ()
+    """The names of the columns of a text file that does not say them in its first line."""
 
     def __post_init__(self) -> None:
-        if self.time_unit not in TIME_UNITS:
-            raise ConfigError(f"time_unit is {self.time_unit!r}, expected one of {TIME_UNITS}")
+        if self.time_unit not in TIME_UNITS and "%" not in self.time_unit:
+            raise ConfigError(
+                f"time_unit is {self.time_unit!r}, expected one of {TIME_UNITS} or a pattern as '%d/%m/%Y'"
+            )
+
+    @property
+    def plain(self) -> bool:
+        """Whether rows have our names already, and nothing but their type may go without saying."""
+        return self == Mapping(type=self.type)
 
     @classmethod
     def read(cls, path: Path) -> "Mapping":
@@ -41,7 +59,10 @@ class Mapping:
         """Their rows under our names; a number that cannot be read becomes null (and is refused later)."""
         if self.columns:
             if missing := sorted(set(self.columns.values()) - set(frame.columns)):
-                raise ConfigError(f"the file has no column {missing}; it has {frame.columns}")
+                raise ConfigError(
+                    f"the file has no column {missing}; it has {frame.columns}. The mapping may also say"
+                    " its separator, and its header if the first line is none"
+                )
             frame = frame.select(pl.col(theirs).alias(ours) for ours, theirs in self.columns.items())
         frame = frame.with_columns(pl.lit(value).alias(name) for name, value in self.constants.items())
         if "type" not in frame.columns:
@@ -58,16 +79,27 @@ class Mapping:
             return column.cast(NUMBERS[name], strict=False)
         if name == "available":
             return column.cast(pl.String).str.to_lowercase().is_in(["true", "1", "yes"])
-        if name.endswith("_id") or name in ("kind", "type", "title", "brand", "category", "description"):
-            return column.cast(pl.String)
-        return column
+        if dtype.is_nested():
+            return column
+        if name.endswith("_id") and dtype.is_float():  # whole numbers, of a column that lacks some
+            whole = column.cast(pl.Int64, strict=False)
+            return pl.when(whole == column).then(whole.cast(pl.String)).otherwise(column.fill_nan(None))
+        return column.cast(pl.String) if name.endswith("_id") or name in TEXTS else column
 
     def _time(self, column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
         if dtype.is_temporal():
             return column.cast(pl.Datetime("ms")).dt.epoch("ms")
-        if self.time_unit == "iso":
-            return column.cast(pl.String).str.to_datetime(time_unit="ms", strict=False).dt.epoch("ms")
-        factor = {"ms": 1.0, "s": 1e3, "us": 1e-3}[self.time_unit]
+        if self.time_unit not in UNITS:
+            return _told(column.cast(pl.String).str.strip_chars(), self.time_unit)
+        factor = UNITS[self.time_unit]
         if factor == 1.0:
             return column.cast(pl.Int64, strict=False)
         return (column.cast(pl.Float64, strict=False) * factor).cast(pl.Int64, strict=False)
+
+
+def _told(text: pl.Expr, pattern: str) -> pl.Expr:
+    """Milliseconds of times in words; null where they cannot be read."""
+    if pattern != "iso":
+        return text.str.to_datetime(pattern, time_unit="ms", strict=False).dt.epoch("ms")
+    text = text.str.replace(r"^(\S{10})T", "$1 ").str.replace(r" ?(Z|UTC|GMT)$", "+00:00")
+    return pl.coalesce(text.str.to_datetime(way, time_unit="ms", strict=False).dt.epoch("ms") for way in ISO)

@@ -1,23 +1,24 @@
 """Files of events in: every row is held against the contract; bad ones go to quarantine."""
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import polars as pl
 
+from raysys.dataset.delimited import lines_of, tables
 from raysys.dataset.mapping import Mapping
 from raysys.errors import DataError
 from raysys.events import KINDS, Event, Interaction, identity, parse_event
 
 CHUNK = 100_000
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+"""What stands between columns, by the end of a file's name."""
 COLUMNS: dict[str, Any] = {
     "user_id": pl.String, "session_id": pl.String, "item_id": pl.String, "kind": pl.String,
     "time_ms": pl.Int64, "value": pl.Float64, "query_id": pl.String, "ad_id": pl.String,
@@ -70,18 +71,25 @@ def read(
     """Chunks of events from JSON Lines, CSV and Parquet files; a folder means the files in it.
 
     Raises:
-        DataError: a file is absent or of no known format. A bad row never raises.
+        ConfigError: a file lacks a column that the mapping names.
+        DataError: a file is absent, damaged or of no known format. A bad row never raises.
     """
     for path in _files(paths):
+        columns = mapping or Mapping()
         name = path.name.lower()
-        if name.endswith((".jsonl", ".ndjson", ".json")):
+        text = name.removesuffix(".gz")
+        separator = columns.separator or SEPARATORS.get(text[text.rfind(".") :], "")
+        if text.endswith((".jsonl", ".ndjson", ".json")):
             yield from _read_lines(path, mapping, now_ms)
-        elif name.endswith(".csv"):
-            yield from _read_csv(path, mapping or Mapping(), now_ms)
         elif name.endswith(".parquet"):
-            yield from _read_parquet(path, mapping or Mapping(), now_ms)
+            yield from _read_parquet(path, columns, now_ms)
+        elif separator:
+            yield from _read_text(path, separator, columns, now_ms)
         else:
-            raise DataError(f"{path.name} is of no known format; expected .jsonl, .csv or .parquet")
+            raise DataError(
+                f"{path.name} is of no known format; expected .jsonl, .csv or .tsv, packed as .gz or not, or"
+                " .parquet, or a mapping that says what the separator of its columns is"
+            )
 
 
 def of_events(events: Iterable[Event]) -> Read:
@@ -122,7 +130,8 @@ def write_quarantine(refused: Sequence[Refusal], path: Path, *, anew: bool = Tru
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            yield from sorted(file for file in path.iterdir() if file.is_file())
+            # what begins so is left there by those who wrote the others (`_SUCCESS`)
+            yield from sorted(f for f in path.iterdir() if f.is_file() and not f.name.startswith((".", "_")))
         elif path.is_file():
             yield path
         else:
@@ -130,13 +139,22 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _read_lines(path: Path, mapping: Mapping | None, now_ms: int | None) -> Iterator[Read]:
-    with path.open("rb") as file:
-        numbered = ((n, line) for n, line in enumerate(file, start=1) if line.strip())
-        while chunk := list(islice(numbered, CHUNK)):
-            if mapping is None:
-                yield _parsed(chunk, path.name, now_ms)
-            else:
-                yield _mapped_lines(chunk, path.name, mapping, now_ms)
+    numbered = ((n, line) for n, line in enumerate(lines_of(path), start=1) if line.strip())
+    while chunk := list(islice(numbered, CHUNK)):
+        if mapping is None:
+            yield _parsed(chunk, path.name, now_ms)
+        elif mapping.plain:
+            yield _parsed(((n, _typed(line, mapping.type)) for n, line in chunk), path.name, now_ms)
+        else:
+            yield _mapped_lines(chunk, path.name, mapping, now_ms)
+
+
+def _typed(line: bytes, kind: str) -> Any:
+    """An object with a type, or the line itself if it is none."""
+    try:
+        return {"type": kind, **msgspec.json.decode(line, type=dict[str, Any])}
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return line
 
 
 def _mapped_lines(chunk: list[tuple[int, bytes]], source: str, mapping: Mapping, now_ms: int | None) -> Read:
@@ -157,75 +175,28 @@ def _mapped_lines(chunk: list[tuple[int, bytes]], source: str, mapping: Mapping,
 
 
 def _read_parquet(path: Path, mapping: Mapping, now_ms: int | None) -> Iterator[Read]:
+    from pyarrow import ArrowInvalid
     from pyarrow.parquet import ParquetFile
 
     line = 1
-    with ParquetFile(path) as file:
+    try:
+        opened = ParquetFile(path)
+    except ArrowInvalid as error:
+        raise DataError(f"{path.name}: {error}; write or copy it again") from error
+    with opened as file:
         for batch in file.iter_batches(CHUNK):
             part = pl.DataFrame(batch)
             yield _rows(part, range(line, line + len(part)), path.name, mapping, now_ms)
             line += len(part)
 
 
-def _read_csv(path: Path, mapping: Mapping, now_ms: int | None) -> Iterator[Read]:
-    """Whole columns at once up to the first quote, which may hold commas and line ends; then row by row."""
-    with path.open("rb") as file:
-        header = next(csv.reader([file.readline().decode("utf-8", "replace")]), [])
-        line = 2
-        while lines := list(islice(file, CHUNK)):
-            block = b"".join(lines)
-            if b'"' in block or b"\r" in block.replace(b"\r\n", b"") or len(header) < 2:
-                break
-            yield _plain(block, line, header, path.name, mapping, now_ms)
-            line += len(lines)
-        texts = (raw.decode("utf-8", "replace") for raw in chain(lines, file))
-        rows = csv.reader(texts)
-        numbered = ((line - 1 + rows.line_num, row) for row in rows if row)
-        while chunk := list(islice(numbered, CHUNK)):
-            yield _by_row(chunk, header, path.name, mapping, now_ms)
-
-
-def _plain(
-    block: bytes, first: int, header: list[str], source: str, mapping: Mapping, now_ms: int | None
-) -> Read:
-    """Lines without quotes: a short row costs that row, not the file."""
-    texts = pl.Series("text", block.decode("utf-8", "replace").split("\n")).str.strip_suffix("\r")
-    told = pl.DataFrame({"text": texts, "line": np.arange(first, first + len(texts))}).filter(texts != "")
-    width = told["text"].str.count_matches(",", literal=True) + 1
-    whole = width == len(header)
-    refused = [
-        _ragged(source, line, found, header)
-        for line, found in zip(told["line"].filter(~whole), width.filter(~whole), strict=True)
-    ]
-    found = Read(refused=refused, rows=len(refused))
-    told = told.filter(whole)
-    if len(told):
-        fields = told["text"].str.split_exact(",", len(header) - 1).struct.rename_fields(header)
-        found.add(_rows(_filled(fields.struct.unnest()), told["line"].to_list(), source, mapping, now_ms))
-    return found
-
-
-def _by_row(
-    chunk: list[tuple[int, list[str]]], header: list[str], source: str, mapping: Mapping, now_ms: int | None
-) -> Read:
-    """Row by row in Python: a broken quote or a short row costs that row, not the file."""
-    whole = [(line, row) for line, row in chunk if len(row) == len(header)]
-    refused = [_ragged(source, line, len(row), header) for line, row in chunk if len(row) != len(header)]
-    found = Read(refused=refused, rows=len(refused))
-    if whole:
-        columns = zip(*(row for _, row in whole), strict=True)
-        texts = pl.DataFrame(dict(zip(header, map(list, columns), strict=True)))
-        found.add(_rows(_filled(texts), [line for line, _ in whole], source, mapping, now_ms))
-    return found
-
-
-def _ragged(source: str, line: int, found: int, header: list[str]) -> Refusal:
-    return Refusal(source, line, "", f"{found} columns, expected {len(header)}")
-
-
-def _filled(texts: pl.DataFrame) -> pl.DataFrame:
-    """What is empty is absent."""
-    return texts.select(pl.when(pl.all() != "").then(pl.all()))
+def _read_text(path: Path, separator: str, mapping: Mapping, now_ms: int | None) -> Iterator[Read]:
+    for texts, lines, ragged in tables(path, separator, mapping.header, CHUNK):
+        refused = [Refusal(path.name, line, "", found) for line, found in ragged]
+        found = Read(refused=refused, rows=len(refused))
+        if len(texts):
+            found.add(_rows(texts, lines, path.name, mapping, now_ms))
+        yield found
 
 
 def _rows(

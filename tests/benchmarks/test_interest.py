@@ -10,7 +10,8 @@ import pytest
 
 from benchmarks import interest, sets
 from raysys.errors import DataError
-from tuning.events import read_asked, read_events, split_log
+from tuning.events import read_events, split_log
+from tuning.questions import read_asked
 
 
 def packed(path: Path, text: str) -> None:

@@ -15,8 +15,9 @@ from raysys.dataset.read import read
 from raysys.errors import ConfigError, DataError
 from raysys.events import KINDS
 from raysys.interest.queries import hashed
-from tuning.events import EventLog, parse_split, read_asked, read_events, split_log
+from tuning.events import EventLog, parse_split, read_events, split_log
 from tuning.log import read_log
+from tuning.questions import read_asked
 
 DAY = 86_400_000
 
@@ -183,9 +184,56 @@ def test_other_peoples_columns_come_in_through_a_mapping(tmp_path: Path) -> None
 
 
 def test_a_log_with_nothing_usable_says_why(tmp_path: Path) -> None:
-    path = lines(tmp_path / "e.jsonl", [deed("a", "", 2)])
-    with pytest.raises(DataError, match=r"1 rows hold no interaction .* 1 were refused \(\{'item_id': 1\}"):
+    path = lines(tmp_path / "e.jsonl", [deed("a", "x", 2, kind="hide")])
+    with pytest.raises(DataError, match=r"1 rows hold no interaction .* left out: \{'of kind hide': 1\}"):
         read_events([path])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("i.csv", "movieId,name\n1,x\n", r"i.csv: all of its 1 rows .* field `movieId` .*--items-mapping"),
+        ("i.jsonl", '{"item_id": 1, "title": "x"}\n', r"line 1 of i.jsonl for its item_id: .* got `int`"),
+    ],
+)
+def test_a_file_of_which_no_row_is_good_is_an_error_and_not_a_study_without_it(
+    name: str, text: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_events([lines(tmp_path / "e.jsonl", [deed("a", "1", 1)])], [tmp_path / name])
+
+
+def test_items_need_not_say_that_they_are_and_may_have_columns_of_their_own(tmp_path: Path) -> None:
+    events = lines(tmp_path / "e.jsonl", [deed("a", "1", 1), deed("a", "2", 1)])
+    own = lines(tmp_path / "i.jsonl", [{"item_id": "1", "title": "茶壶", "attributes": {"ml": 900}}])
+    (tmp_path / "i.dat").write_text("2::Kettle::kitchen\n")
+    (tmp_path / "i.toml").write_text(
+        'separator = "::"\nheader = ["id", "name", "genre"]\n'
+        '[columns]\nitem_id = "id"\ntitle = "name"\ncategory = "genre"\n'
+    )
+    assert read_events([events], [own]).catalog.titles == ("茶壶", "2")
+    catalog = read_events([events], [tmp_path / "i.dat"], items_mapping=tmp_path / "i.toml").catalog
+    found = dict(zip(catalog.titles, catalog.categories, strict=True))
+    assert found == {"Kettle": "kitchen", "1": ""}
+
+
+def test_who_sent_seconds_or_refused_rows_is_told(tmp_path: Path) -> None:
+    seconds = 1_700_000_000
+    log = read_events([lines(tmp_path / "e.jsonl", [deed("a", "x", seconds), deed("a", "", seconds + 9)])])
+    assert [remark.split(";")[0] for remark in log.remarks()] == ["1 of 2 rows were refused: {'item_id': 1}"]
+    log = read_events([lines(tmp_path / "e.jsonl", [deed("a", "x", seconds + n) for n in (0, 9)])])
+    assert [remark[:46] for remark in log.remarks()] == ["the last time_ms is 1700000009, which is in 19"]
+    log = read_events([lines(tmp_path / "e.jsonl", [deed("a", "x", seconds * 1000 + n) for n in (0, 9)])])
+    assert list(log.remarks()) == []
+
+
+def test_a_log_without_times_keeps_the_order_of_its_rows(tmp_path: Path) -> None:
+    (tmp_path / "e.csv").write_text("user_id,item_id\n" + "".join(f"a,i{n}\n" for n in (3, 1, 2)))
+    (tmp_path / "m.toml").write_text('[constants]\ntime_ms = 0\nkind = "view"\n')
+    assert [row[1] for row in told(read_events([tmp_path / "e.csv"], mapping=tmp_path / "m.toml"))] == [
+        "i3", "i1", "i2"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("how", ["", "time", "time:", "time:-1", "time:1e3", "loo", "leave_one_out"])
