@@ -167,7 +167,7 @@ class Study:
         search = SearchSettings(
             trials=min(max(int((seconds - again) / start.cpu_seconds), fewest), settings.trials),
             # trials are bounded by their CPU seconds; this is for a machine that has none to spare
-            minutes=max(2.0 * self.minutes * settings.learning, 2.0),
+            minutes=max(2.0 * seconds / 60.0 / self.cores, 2.0),
             cpus=self.cores,
             space=settings.space,
             also=settings.also,
