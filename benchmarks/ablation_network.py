@@ -7,15 +7,18 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from benchmarks.augmentation import Change, changing, cropped, dropped, reordered, substitute
+from benchmarks.blocks import GatedBlock, HstuBlock
 from benchmarks.interest import study_of_set
 from raysys.catalog import Catalog
 from raysys.evaluation.metrics import ndcg
+from raysys.interest import user_tower
 from raysys.interest.defaults import PASSES
 from raysys.interest.interactions import Interactions
 from raysys.interest.network import InterestNetwork, NetworkConfig
@@ -23,6 +26,7 @@ from raysys.interest.partners import Following, co_visits
 from raysys.interest.questions import Questions
 from raysys.interest.sequences import Sequences
 from raysys.interest.train import Training, fit_network
+from raysys.interest.user_tower import Block
 from raysys.types import Floats, Ints
 from tuning.study import start_of
 
@@ -49,6 +53,8 @@ class Variant:
     """Changes a training before it begins."""
     change: Change | None = None
     """Changes the log in every pass."""
+    block: type[Block] = Block
+    """The layer of the user tower."""
     lift: float = 0.0
     """Of the log of an item's count, what is taken off its score when it is asked for."""
 
@@ -78,7 +84,8 @@ def run(task: Task, variant: Variant) -> tuple[dict[str, Any], Floats]:
     """What a variant reached: a row, and NDCG@10 (n,) of everybody asked."""
     config = replace(task.config, **variant.fields)
     log = task.log if variant.change is None else changing(task.log, variant.change, config.seed)
-    training = fit_network(log, task.catalog, config, device="cpu")
+    with patch.object(user_tower, "Block", variant.block):
+        training = fit_network(log, task.catalog, config, device="cpu")
     variant.prepare(training, task)
     training.model.learn_content = lambda: None  # type: ignore[method-assign]  # no strangers are asked about
     began = time.process_time()
@@ -147,6 +154,8 @@ VARIANTS: Mapping[str, Variant] = {
     "full": Variant(),
     "identities from noise, no SVD": Variant(prepare=from_noise),
     "AdamW, no Muon": Variant(fields={"hidden_rate": 0.0}),
+    "LiGR layers": Variant(block=GatedBlock),
+    "HSTU layers": Variant(block=HstuBlock),
     "gBCE": Variant(fields={"loss": "gbce"}),
     "label smoothing 0": Variant(fields={"label_smoothing": 0.0}),
     "label smoothing .1": Variant(fields={"label_smoothing": 0.1}),
@@ -166,7 +175,8 @@ VARIANTS: Mapping[str, Variant] = {
     "no kinds": Variant(prepare=without("kind")),
 }
 COMMON = (
-    "full", "identities from noise, no SVD", "AdamW, no Muon", "gBCE", "sample without log-Q",
+    "full", "identities from noise, no SVD", "AdamW, no Muon", "LiGR layers", "HSTU layers",
+    "gBCE", "sample without log-Q",
     "debiased in training, .5", "debiased when asked, .25", "crop", "mask", "reorder", "substitute",
 )  # fmt: skip
 OF_SETS: Mapping[str, tuple[str, ...]] = {

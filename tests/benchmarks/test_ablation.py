@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks import ablation, ablation_partners
 from benchmarks.ablation_pages import COLUMNS, SHELF, Pages
 from benchmarks.ablation_partners import als, ease
 from benchmarks.ablation_parts import VARIANTS, Variant, fitted, judged, lesson_of
 from benchmarks.augmentation import cropped, dropped, reordered, substitute
+from benchmarks.blocks import GatedBlock, HstuBlock
 from raysys.catalog import Catalog
 from raysys.interest.features import SOURCES
 from raysys.interest.habits import habits_of
@@ -19,6 +21,7 @@ from raysys.interest.interactions import Interactions
 from raysys.interest.network import NetworkConfig
 from raysys.interest.partners import Rows
 from raysys.interest.train import fit_network
+from raysys.interest.user_tower import Block, UserTower
 from raysys.types import Ints
 from tests.fakes import shop
 
@@ -53,6 +56,17 @@ def test_ease_is_the_closed_form(log: Interactions, monkeypatch: pytest.MonkeyPa
     np.fill_diagonal(weights, 0.0)
     scores = ease(log, ITEMS, ridge=3.0)(habits_of(log)[0], 0)
     np.testing.assert_allclose(scores, chosen[0] @ weights, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", [GatedBlock, HstuBlock])
+def test_a_layer_that_is_tried_sees_at_the_last_place_what_it_sees_in_the_row(layer: type[Block]) -> None:
+    torch.manual_seed(0)
+    tower = UserTower(8, 0, 2, 0.0)
+    tower.blocks = torch.nn.ModuleList([layer(8, 2, 0.0) for _ in range(2)])
+    vectors, told = torch.randn(3, 5, 8), torch.zeros(3, 5, dtype=torch.int64)
+    whole = tower(vectors, told, told, torch.arange(15)).view(3, 5, 8)
+    torch.testing.assert_close(tower.last(vectors, told, told), whole[:, -1])
+    torch.testing.assert_close(tower.last(vectors[:, :3], told[:, :3], told[:, :3]), whole[:, 2])
 
 
 def test_als_knows_which_half_of_the_shop_somebody_buys_from(log: Interactions) -> None:
