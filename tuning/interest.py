@@ -17,6 +17,9 @@ from tuning.questions import read_asked
 from tuning.study import SETTINGS, Study, StudySettings
 from tuning.study_report import tell
 
+REPEATED = 0.05
+"""Share of answers that the user had before, from which on such items are worth their places."""
+
 
 def bare(catalog: Catalog) -> Catalog:
     """The same items, nothing known of them but their ids."""
@@ -33,7 +36,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--items-mapping", type=Path, help="the same for items")
     parser.add_argument("--encoder", type=Path, help="folder of a text encoder, for titles")
     parser.add_argument("--split", default=LEAVE_ONE_OUT, help="leave-one-out, or time:MS")
-    parser.add_argument("--keep-seen", action="store_true", help="for shops where people buy again")
+    parser.add_argument(
+        "--keep-seen",
+        action=argparse.BooleanOptionalAction,
+        help="whether what a user had before may be an answer; as the validation shows if not said",
+    )
     parser.add_argument("--ask", type=Path, help="Parquet of user_id, item_id, time_ms: the test instead")
     parser.add_argument(
         "--unseen", type=int, default=0, help="interactions between history and --ask's items"
@@ -50,6 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--settings", type=Path, default=SETTINGS, help="TOML with the table [next_item]")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
+    parse_split(options.split)  # before hours of reading
     options.out.mkdir(parents=True, exist_ok=True)
     log = read_events(
         options.events,
@@ -76,19 +84,17 @@ def main(arguments: list[str] | None = None) -> None:
 
 def study_of(log: EventLog, options: argparse.Namespace) -> Study:
     """The study that the command line asks for."""
-    keep_seen = options.keep_seen
-    if options.ask is None:
-        split = split_log(log.events, options.split, keep_seen=keep_seen)
-        leave_one_out = parse_split(options.split) is None
-        learned = split.train if leave_one_out else split.test.before
-    else:
-        test = read_asked(options.ask, log, keep_seen=keep_seen)
-        able = np.unique(log.events.user[places_from_end(log.events) == 1 + options.unseen])
-        valid = last_one(log.events, able, new_only=not keep_seen, unseen=options.unseen)
-        split, learned = Split(train=valid.before, valid=valid, test=test), log.events
+    next_one = options.ask is not None or parse_split(options.split) is None
+    split = _split(log, options, keep_seen=options.keep_seen is not False)
+    if options.keep_seen is None:
+        repeated = split.valid.repeated()
+        print(f"{repeated:.1%} of the validation's answers are items that the user had before", end="")
+        if repeated < REPEATED:
+            split = _split(log, options, keep_seen=False)
+        print(", and such are left out" if split.test.new_only else ", and may be answers")
     return Study(
         split=split,
-        learned=learned,
+        learned=log.events if options.ask is not None else split.train if next_one else split.test.before,
         catalog=bare(log.catalog) if options.identity_only else log.catalog,
         minutes=options.minutes,
         out=options.out,
@@ -97,10 +103,19 @@ def study_of(log: EventLog, options: argparse.Namespace) -> Study:
         network=not options.no_network,
         content=not options.identity_only,
         unseen=options.unseen,
-        next_one=options.ask is not None or parse_split(options.split) is None,
+        next_one=next_one,
         seed=options.seed,
         compression=_compression(options),
     )
+
+
+def _split(log: EventLog, options: argparse.Namespace, *, keep_seen: bool) -> Split:
+    if options.ask is None:
+        return split_log(log.events, options.split, keep_seen=keep_seen)
+    test = read_asked(options.ask, log, keep_seen=keep_seen)
+    able = np.unique(log.events.user[places_from_end(log.events) == 1 + options.unseen])
+    valid = last_one(log.events, able, new_only=not keep_seen, unseen=options.unseen)
+    return Split(train=valid.before, valid=valid, test=test)
 
 
 def _compression(options: argparse.Namespace) -> CompressSettings | None:

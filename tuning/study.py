@@ -17,6 +17,7 @@ import numpy as np
 
 from raysys.catalog import Catalog
 from raysys.config import read_settings, read_toml
+from raysys.errors import ConfigError, DataError
 from raysys.events import KINDS, Kind
 from raysys.interest.asked import Asked, Split, earlier, last_one, places_from_end
 from raysys.interest.defaults import is_long, mean_history, network_config
@@ -101,6 +102,10 @@ class Study:
     compression: CompressSettings | None = None
     """How smaller models are looked for, if they are."""
 
+    def __post_init__(self) -> None:
+        if not 0.0 < self.minutes < float("inf"):
+            raise ConfigError(f"minutes is {self.minutes}, must be above 0")
+
     def run(self) -> dict[str, Any]:
         """Find the best system, and ask it and every simple one the test."""
         began, mine = time.perf_counter(), time.process_time()
@@ -135,6 +140,11 @@ class Study:
         """The last interaction of the training log of everybody who has one to spare."""
         train = self.split.train
         able = train.user[places_from_end(train) == 1 + self.unseen]
+        if not len(able):
+            raise DataError(
+                f"nobody has {2 + self.unseen} interactions in the training log, and a strict run asks for"
+                " the last of them: send a longer log, or run without strict"
+            )
         return last_one(train, np.unique(able), new_only=self.split.test.new_only, unseen=self.unseen)
 
     def networks(

@@ -28,11 +28,10 @@ class NextItemMetrics:
         return len(self.ndcg)
 
     def summary(self) -> dict[str, float]:
-        """Means, and the standard error over users of the first."""
-        mean, error = mean_error(self.ndcg)
+        """Means, and the standard error over users of the first: of one user the largest there can be."""
         return {
-            "ndcg@10": mean,
-            "ndcg@10_se": error,
+            "ndcg@10": float(self.ndcg.mean()),
+            "ndcg@10_se": mean_error(self.ndcg)[1] if len(self) > 1 else 0.5,
             "hr@10": float(self.hit.mean()),
             "mrr": float(self.reciprocal.mean()),
         }

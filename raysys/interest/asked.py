@@ -43,6 +43,13 @@ class Asked:
             new_only=self.new_only,
         )
 
+    def repeated(self) -> float:
+        """Share of the true items that a user had to do with before."""
+        rows = np.concatenate(self.truth)
+        user = np.repeat(self.user, [len(mine) for mine in self.truth])
+        width = int(max(rows.max(), self.before.row.max(initial=0))) + 1
+        return float(np.isin(user * width + rows, self.before.user * width + self.before.row).mean())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:

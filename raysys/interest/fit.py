@@ -164,6 +164,12 @@ def fit_lessons(
         raise DataError(
             f"nobody known before did any of {config.kinds} in the last {config.horizon_days} days"
         )
+    people = np.concatenate([page.person for page in offers.known])
+    if len(np.unique(people)) < 2:
+        raise DataError(
+            "the combination learns from what some people did and is compared on others, and there is 1 to"
+            " learn from; send a log with more of them"
+        )
     strength, seed = config.strength, config.seed
     combined = LastStep.of(offers, config.kinds, strength, seed, config.aim)
     told, contests = combined, combined.contests
@@ -185,7 +191,7 @@ def fit_lessons(
         answers=combined.fresh,
         untaken=Untaken(combinations=combined.fresh_new, answers=combined.fresh_new),
     )
-    held = held_out(np.concatenate([page.person for page in offers.known]), seed)
+    held = held_out(people, seed)
     return Fitted(scorer, contests, held, fresh)
 
 

@@ -15,6 +15,8 @@ def line_through(raw: Floats, done: Bools, weight: Floats) -> tuple[float, float
     """
     from sklearn.linear_model import LogisticRegression
 
+    if done.all() or not done.any():  # nothing says what a higher score is worth
+        return FLAT, log_odds_of(float(done.mean())) - FLAT * float(raw.mean())
     center, scale = float(raw.mean()), max(float(raw.std()), 1e-9)
     model = LogisticRegression(C=1e6, solver="newton-cholesky", tol=1e-12)
     model.fit((raw[:, None] - center) / scale, done, sample_weight=weight)

@@ -1,6 +1,7 @@
 """The command finds a good model for any log of events, and reports every system on the same test."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,68 @@ def test_an_item_nobody_saw_is_asked_for_and_counts_as_missed(files: Path, tmp_p
     pl.DataFrame(row).write_parquet(tmp_path / "ask.parquet")
     found = run(files, tmp_path / "out", "--ask", str(tmp_path / "ask.parquet"), "--no-network")
     assert found["asked"]["test"] == 1
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[str]]:
+    """Arguments that name a log of some people, who all take the same items in a row."""
+
+    def made(people: int, items: int, length: int) -> list[str]:
+        path = tmp_path_factory.mktemp("few") / "events.parquet"
+        rows = [(f"u{u}", f"i{(u + n) % items}", "view", u + n) for u in range(people) for n in range(length)]
+        columns = ["user_id", "item_id", "kind", "time_ms"]
+        pl.DataFrame(rows, schema=columns, orient="row").write_parquet(path)
+        return ["--events", str(path), "--no-network", "--minutes", "0.1"]
+
+    return made
+
+
+@pytest.mark.parametrize(("people", "items", "length"), [(2, 30, 6), (7, 30, 3), (20, 1, 5), (20, 2, 5)])
+def test_however_little_there_is_every_system_has_numbers(
+    people: int, items: int, length: int, few: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    main([*few(people, items, length), "--out", str(tmp_path)])
+    found = json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)
+    assert set(found["baselines"]) == NAMES
+    for values in (found["test"], *found["baselines"].values(), *found["validation"].values()):
+        assert set(values) == FIELDS
+        assert all(0.0 <= value <= 1.0 for value in values.values())
+
+
+@pytest.mark.parametrize(
+    ("people", "length", "more", "error", "message"),
+    [
+        (1, 6, (), DataError, "there is 1 to learn from"),
+        (20, 2, (), DataError, "none of 20 users has 3 interactions"),
+        (20, 3, ("--strict",), DataError, "nobody has 2 interactions in the training log"),
+        (20, 6, ("--split", "time:900"), DataError, "the log spans 0 to 24 ms; split it at a moment inside"),
+        (20, 6, ("--minutes", "0"), ConfigError, "minutes is 0.0, must be above 0"),
+        (20, 6, ("--minutes", "nan"), ConfigError, "minutes is nan, must be above 0"),
+    ],
+)
+def test_what_cannot_be_studied_is_refused_with_the_reason(
+    people: int,
+    length: int,
+    more: tuple[str, ...],
+    error: type[Exception],
+    message: str,
+    few: Callable[..., list[str]],
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(error, match=message):
+        main([*few(people, 30, length), *more, "--out", str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("items", "more", "left_out"), [(3, (), False), (30, (), True), (3, ("--no-keep-seen",), True)]
+)
+def test_whether_people_take_things_again_is_seen_in_the_log_unless_said(
+    items: int, more: tuple[str, ...], left_out: bool, few: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    main([*few(20, items, 8), *more, "--out", str(tmp_path)])
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    assert found["settings"]["new_only"] is left_out
+    assert (found["test"]["hr@10"] == 0.0) == bool(more), "everybody's last item is one of their own"
 
 
 def test_an_unknown_split_is_refused(files: Path, tmp_path: Path) -> None:
