@@ -78,6 +78,8 @@ def _data(examples: Examples, number: int, ranked: bool, reference: Any = None) 
     if ranked:
         told = np.unique(examples.page[examples.done[:, number]])
         examples = examples.of(np.isin(examples.page, told))
+        # LightGBM leaves equal scores in this order, and stops early by what that order is worth
+        examples = examples.of(np.lexsort((examples.done[:, number], examples.page)))
         starts = np.flatnonzero(np.diff(examples.page, prepend=-1))
         more = {"group": np.diff(starts, append=len(examples.page))}
     done = examples.done[:, number].astype(int)

@@ -121,9 +121,12 @@ def with_averages(single: dict[str, Combination]) -> dict[str, Combination]:
 
 
 def page_ndcg(scores: Floats, done: Bools, page: Ints, length: int = 10) -> float:
-    """Mean binary NDCG of the order by `scores` (N,) within each page; 0 where nothing was done on any."""
+    """Mean binary NDCG of the order by `scores` (N,) within each page; 0 where nothing was done on any.
+
+    Of equal scores what was done comes last: that a model tells nothing apart is no merit.
+    """
     number = np.unique(page, return_inverse=True)[1]
-    order = np.lexsort((-scores, number))
+    order = np.lexsort((done, -scores, number))
     size = np.bincount(number)
     place = np.arange(len(order)) - np.repeat(np.cumsum(size) - size, size)
     gain = np.where(place < length, 1.0 / np.log2(place + 2.0), 0.0)

@@ -8,7 +8,7 @@ import pytest
 
 from raysys.boosting import onnx_of
 from raysys.evaluation.metrics import log_loss, ndcg
-from raysys.interest.boosted import TREES
+from raysys.interest.boosted import TREES, boosted
 from raysys.interest.combination import Average, Combination, Logistic, Trees, load_combination
 from raysys.interest.combine import combine, competitors, held_out, page_ndcg
 from raysys.interest.examples import Examples
@@ -162,6 +162,25 @@ def test_the_order_within_pages_is_judged_as_one_by_one() -> None:
     ]
     assert page_ndcg(scores, done, page) == pytest.approx(np.nanmean(single))
     assert page_ndcg(scores, np.zeros(600, bool), page) == 0.0
+
+
+def test_an_order_that_tells_nothing_apart_is_worth_nothing_wherever_the_answer_stands() -> None:
+    page = np.repeat([0, 1], 30)
+    for place in (0, 29):
+        done = np.arange(60) % 30 == place
+        assert page_ndcg(np.zeros(60), done, page) == 0.0
+        assert page_ndcg(done.astype(float), done, page) == 1.0
+
+
+def test_where_in_its_page_an_answer_stands_is_nothing_that_ranked_trees_go_by() -> None:
+    told = examples(twisted=True)
+    reached = []
+    for first in (told.done[:, 0], ~told.done[:, 0]):
+        moved = told.of(np.lexsort((first, told.page)))
+        outside = np.isin(moved.person, held_out(moved.person, 0))
+        check, (fresh, _) = moved.of(outside), boosted(moved, outside, 0, 0, ranked=True)
+        reached.append(page_ndcg(fresh.log_odds(check.seen), check.done[:, 0], check.page))
+    assert reached[0] == pytest.approx(reached[1])
 
 
 def test_where_the_order_counts_a_listwise_sum_and_ranked_trees_compete_alone_and_averaged() -> None:
