@@ -1,10 +1,12 @@
 """The simple systems that a model must beat, each tuned on the validation as honestly as the model."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import product
+from typing import TypeVar, cast
 
 import numpy as np
+import ray
 from tqdm import tqdm
 
 from raysys.evaluation.next_item import judge
@@ -13,15 +15,23 @@ from raysys.interest.habits import Habits
 from raysys.interest.interactions import Interactions, popularity
 from raysys.interest.partners import Following, Neighbors, co_visits, item_knn
 from raysys.types import DAY_MS, Floats
-from tuning.ranked import Scores, ranked
+from tuning.ranked import Ranked, Scores, ranked
+from tuning.trials import start_ray
 
-SAMPLE = 2000
-"""People of the validation on whom settings are compared."""
-EVENTS = 1_000_000
-"""Interactions that are enough to compare settings on."""
+SAMPLE, FEWEST = 2000, 200
+"""People of the validation on whom settings are compared, at most and at least."""
+EVENTS, LEAST = 1_000_000, 100_000
+"""Interactions that are enough to compare settings on, and that are always looked at."""
+LEARN_S = 3e-5
+"""CPU seconds that learning from one of them takes, with all settings."""
+ASK_S, ITEM_S = 4e-4, 8e-9
+"""CPU seconds that a person takes, asked with one setting, and each item that is ranked for them."""
 FOREVER = 36_500.0
 """Half-life in days of what is not forgotten."""
 NAMES = ("popularity", "own frequency", "item-kNN", "user-kNN", "co-visitation")
+
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +40,14 @@ class Log:
 
     events: Interactions
     items: int
+    learned: dict[object, object] = field(default_factory=dict)
+    """What several settings have in common."""
+
+    def once(self, what: object, learn: Callable[[], Part]) -> Part:
+        """Learned the first time, remembered afterwards."""
+        if what not in self.learned:
+            self.learned[what] = learn()
+        return cast(Part, self.learned[what])
 
     @property
     def users(self) -> int:
@@ -86,7 +104,9 @@ def by_item_knn(shrink: float, fade: float) -> System:
     how = Following(last=50, fade=fade)
 
     def learn(log: Log) -> Scores:
-        similar = item_knn(log.events, log.users, log.items, shrink=shrink)
+        similar = log.once(
+            (item_knn, shrink), lambda: item_knn(log.events, log.users, log.items, shrink=shrink)
+        )
         return _asked_of(lambda rows, weights: similar.weighted(rows, weights, log.items), how, log)
 
     return learn
@@ -97,7 +117,9 @@ def by_user_knn(most: int, fade: float) -> System:
     how = Following(last=100, fade=fade)
 
     def learn(log: Log) -> Scores:
-        people = Neighbors.learn(log.events, log.users, log.items, log.now_ms, FOREVER)
+        people = log.once(
+            Neighbors, lambda: Neighbors.learn(log.events, log.users, log.items, log.now_ms, FOREVER)
+        )
         return _asked_of(lambda rows, weights: people.scores(rows, weights, most=most), how, log)
 
     return learn
@@ -136,16 +158,25 @@ class Tuned:
     """Of the best co-visitation."""
 
 
-def tune_baselines(learned: Interactions, valid: Asked, items: int) -> Tuned:
-    """Try the settings of every simple system on people of the validation."""
-    some, log = sampled(valid, SAMPLE), Log(events=_enough(learned), items=items)
+def tune_baselines(
+    learned: Interactions, valid: Asked, items: int, cpu_seconds: float = float("inf")
+) -> Tuned:
+    """Try the settings of every simple system on people of the validation.
+
+    Args:
+        cpu_seconds: that it should take, about; on large logs it then looks at fewer people and events.
+    """
+    tries = list(_tries())
+    each = (len(tries) + sum(map(len, CLIMB.values()))) * (ASK_S + ITEM_S * items)
+    people = min(max(0.5 * cpu_seconds / each, FEWEST), SAMPLE)
+    size = min(max(0.5 * cpu_seconds / LEARN_S, LEAST), EVENTS)
+    some, log = sampled(valid, int(people)), Log(events=_enough(learned, int(size)), items=items)
 
     def ndcg(system: System) -> float:
         found = ranked(system(log), some)
         return float(judge(found.top, some.truth, found.first).ndcg.mean())
 
     best: dict[str, tuple[float, System, Mapping[str, object]]] = {}
-    tries = list(_tries())
     for name, settings, system in tqdm(tries, desc="tuning the simple systems", unit="setting"):
         reached = ndcg(system)
         if name not in best or reached > best[name][0]:
@@ -160,6 +191,28 @@ def tune_baselines(learned: Interactions, valid: Asked, items: int) -> Tuned:
     )
 
 
+def ask_each(
+    systems: Mapping[str, System], log: Log, asked: Sequence[Asked], cores: int
+) -> dict[str, list[Ranked]]:
+    """Everybody's ranking by each of some systems, learned from a log; a system on each core.
+
+    Args:
+        asked: some groups of people, each with a list of its own.
+    """
+    if cores == 1:
+        return {name: _by_system(system, log, asked, name) for name, system in systems.items()}
+    start_ray(cores)
+    task, told, people = ray.remote(num_cpus=1)(_by_system), ray.put(log), ray.put(asked)
+    pending = {name: task.remote(system, told, people) for name, system in systems.items()}
+    bar = tqdm(pending.items(), desc="asking the simple systems", unit="system")
+    return {name: ray.get(one) for name, one in bar}
+
+
+def _by_system(system: System, log: Log, asked: Sequence[Asked], words: str = "") -> list[Ranked]:
+    scores = system(log)
+    return [ranked(scores, one, words) for one in asked]
+
+
 def sampled(asked: Asked, most: int) -> Asked:
     """At most so many of the people asked, drawn at random but always the same ones."""
     keep = np.zeros(len(asked), np.bool_)
@@ -167,12 +220,12 @@ def sampled(asked: Asked, most: int) -> Asked:
     return asked.of(keep)
 
 
-def _enough(events: Interactions) -> Interactions:
-    """What settings are compared on: about EVENTS of a longer log, all of some users."""
-    if len(events) <= EVENTS:
+def _enough(events: Interactions, most: int) -> Interactions:
+    """What settings are compared on: about so many of a longer log, all of some users."""
+    if len(events) <= most:
         return events
     users = np.unique(events.user)
-    kept = np.random.default_rng(0).permutation(users)[: max(len(users) * EVENTS // len(events), 1)]
+    kept = np.random.default_rng(0).permutation(users)[: max(len(users) * most // len(events), 1)]
     return events.where(np.isin(events.user, kept))
 
 

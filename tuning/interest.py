@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,7 +58,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--settings", type=Path, default=SETTINGS, help="TOML with the table [next_item]")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
-    parse_split(options.split)  # before hours of reading
+    began = time.perf_counter()
+    parse_split(options.split)  # before all the reading
     options.out.mkdir(parents=True, exist_ok=True)
     log = read_events(
         options.events,
@@ -71,6 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(remark)
     study = study_of(log, options)
     report = study.run() | {"log": dict(log.report)}
+    report["seconds"] = time.perf_counter() - began
     partial = options.out / "metrics.json.part"
     partial.write_text(json.dumps(report, indent=1, default=str))
     partial.replace(options.out / "metrics.json")

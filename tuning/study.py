@@ -28,25 +28,28 @@ from raysys.interest.network import NetworkConfig
 from raysys.interest.recall import RecallSizes
 from raysys.interest.scorer import InterestScorer
 from raysys.interest.source import NetworkSource
-from tuning.baselines import Log, Tuned, sampled, tune_baselines
+from tuning.baselines import Log, Tuned, ask_each, sampled, tune_baselines
 from tuning.compress import CompressSettings, compress_fitted
 from tuning.events import NO_TARGET
 from tuning.fit import fit_side_by_side
 from tuning.network import SearchSettings, search_network
 from tuning.network import Tuned as Found
-from tuning.ranked import ranked, ranked_side_by_side
+from tuning.ranked import ranked_side_by_side
 from tuning.variants import Compressed
 
 SETTINGS = Path(__file__).with_name("settings.toml")
 MODEL = "raysys"
-ENOUGH = 5000
-"""People of the validation that are enough to choose a system by."""
 MANY = 4000
 """People from whom on it pays to ask them in several processes."""
 ANSWERS = 25_000
 """Answers that the combination has use for."""
-ANSWER_S = 0.015
-"""CPU seconds that go into the combination and all around it for each of those answers, about."""
+ANSWER_S, ITEMS = 0.015, 30_000
+"""CPU seconds that go into the combination and all around it for each of those answers, about; in
+catalogs of more than so many items more in proportion."""
+COMBINING, TUNING = 0.85, 0.25
+"""Share of the minutes that the combination and the simple systems' settings may take, on one core."""
+FEW = 500
+"""Answers that the combination is given however little time there is."""
 SPARE = 40
 """Interactions of the mean history for each answer that may be taken from its end."""
 
@@ -108,9 +111,9 @@ class Study:
 
     def run(self) -> dict[str, Any]:
         """Find the best system, and ask it and every simple one the test."""
-        began, mine = time.perf_counter(), time.process_time()
+        mine = time.process_time()
         train, valid = self.split.train, self.split.valid
-        simple = tune_baselines(train, valid, len(self.catalog))
+        simple = tune_baselines(train, valid, len(self.catalog), TUNING * 60.0 * self.minutes)
         asked = self.asked()
         found, outer, inner = self.networks(asked)
         config = self.interest(simple)
@@ -126,14 +129,24 @@ class Study:
         report["settings"] |= {"simple": dict(simple.settings), "network": found.pop("config", {})}
         report["cpu_seconds"] = mine + found.pop("spent", 0.0)  # until there is a model
         report["training"] = found
-        report["seconds"] = time.perf_counter() - began
         return report
+
+    @property
+    def answer_seconds(self) -> float:
+        """CPU seconds that each answer which the combination learns from takes, about."""
+        return ANSWER_S * max(len(self.catalog) / ITEMS, 1.0)
+
+    @property
+    def answers(self) -> int:
+        """How many answers the combination learns from, at most about."""
+        affordable = COMBINING * 60.0 * self.minutes / self.answer_seconds
+        return int(min(max(affordable, FEW), ANSWERS))
 
     def asked(self) -> list[Asked]:
         """What the combination learns from: several answers of each where histories are long."""
         asked = self.inner() if self.strict else self.split.valid
         spared = int(mean_history(asked.before) / SPARE)
-        lessons = min(-(-ANSWERS // len(asked)), spared) if self.next_one else 1
+        lessons = min(-(-self.answers // len(asked)), spared) if self.next_one else 1
         return earlier(asked, max(lessons, 1), spare=SPARE, unseen=self.unseen)
 
     def inner(self) -> Asked:
@@ -169,7 +182,8 @@ class Study:
         kept = min(settings.networks, fewest) * self.strict
         trials = fewest + kept
         all_seconds = 60.0 * self.minutes * self.cores
-        seconds = max(all_seconds - ANSWER_S * sum(map(len, asked)), settings.learning * all_seconds)
+        answers = min(sum(map(len, asked)), self.answers)
+        seconds = max(all_seconds - self.answer_seconds * answers, settings.learning * all_seconds)
         start = start_of(train, items, seconds / trials, self.seed)
         start = replace(start, ahead=1 + self.unseen, answers=1 + self.unseen)
         assert start.cpu_seconds is not None
@@ -216,7 +230,7 @@ class Study:
     def interest(self, simple: Tuned) -> InterestConfig:
         """How the interest model is fitted on top of the networks."""
         primary, size = primary_of(self.split.train), self.settings.recalled
-        return InterestConfig(
+        config = InterestConfig(
             kinds=(primary,),
             primary=primary,
             following=simple.following,
@@ -231,6 +245,7 @@ class Study:
             sizes=RecallSizes(source=size, popular=size, leaf=size),
             seed=self.seed,
         )
+        return replace(config, people=min(config.people, self.answers))
 
     def fitted(
         self,
@@ -265,31 +280,35 @@ class Study:
 
     def new_to(self, fitted: Fitted) -> Asked:
         """The validation's people whose answers the combination, as it is compared, did not learn from."""
-        valid = self.split.valid
-        return valid if self.strict else valid.of(np.isin(valid.user, fitted.held))
+        valid, told = self.split.valid, np.setdiff1d(fitted.people, fitted.held)
+        return valid if self.strict else valid.of(~np.isin(valid.user, told))
 
     def judged(
         self, simple: Tuned, config: InterestConfig, fitted: Fitted, late: InterestScorer
     ) -> dict[str, Any]:
         """Every system's test, and which of them the validation would have chosen."""
-        fresh, test = sampled(self.new_to(fitted), ENOUGH), self.split.test
+        fresh = sampled(self.new_to(fitted), max(self.answers // 5, FEW))
+        test = self.split.test
         before, known = (
             Log(events=events, items=len(self.catalog)) for events in (self.split.train, self.learned)
         )
-        early = {name: system(before) for name, system in simple.systems.items()}
-        systems = early
-        if self.learned is not self.split.train:
-            systems = {name: system(known) for name, system in simple.systems.items()}
+        cores = self.cores if len(test) >= MANY else 1
+        if self.learned is self.split.train:
+            others = ask_each(simple.systems, before, [fresh, test], cores)
+        else:
+            early = ask_each(simple.systems, before, [fresh], cores)
+            others = {
+                name: early[name] + both
+                for name, both in ask_each(simple.systems, known, [test], cores).items()
+            }
         validation, tested = {}, {}
-        for log, asked, scorer, others, found in (
-            (before, fresh, fitted.fresh, early, validation),
-            (known, test, late, systems, tested),
+        for number, (log, asked, scorer, found) in enumerate(
+            ((before, fresh, fitted.fresh, validation), (known, test, late, tested))
         ):
             folder = self.out / ("interest" if asked is test else "early")
             catalog = counted(self.catalog, log.events, log.now_ms, config)
             found[MODEL] = self._model(scorer, catalog, asked, folder)
-            for name, scores in others.items():
-                found[name] = ranked(scores, asked, name).judged(asked).summary()
+            found |= {name: rankings[number].judged(asked).summary() for name, rankings in others.items()}
         chosen = max(validation, key=lambda name: validation[name]["ndcg@10"])
         return {
             "test": tested[chosen],

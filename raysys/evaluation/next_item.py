@@ -11,6 +11,8 @@ from raysys.types import Bools, Floats, Ints
 
 LENGTH = 10
 TOLERANCE = 1e-6
+BLOCK = 5000
+"""Users whom the library sees at a time: it wants their rankings as dictionaries of text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,19 +88,12 @@ def judge_by_library(top: Ints, truth: Sequence[Ints], first: Ints | None = None
     Raises:
         DataError: as `judge`, and where the library's value of a user differs from ours.
     """
-    import ir_measures
-
     ours = judge(top, truth)
-    measures = {"ndcg": ir_measures.nDCG @ LENGTH, "hit": ir_measures.Success @ LENGTH, "rr": ir_measures.RR}
-    qrels = {str(n): dict.fromkeys(map(str, rows.tolist()), 1) for n, rows in enumerate(truth)}
-    run = {
-        str(n): {str(row): -float(place) for place, row in enumerate(rows) if row >= 0}
-        for n, rows in enumerate(top.tolist())
-    }
-    found = {name: np.zeros(len(truth)) for name in measures}
-    names = {measure: name for name, measure in measures.items()}
-    for value in ir_measures.iter_calc(list(measures.values()), qrels, run):
-        found[names[value.measure]][int(value.query_id)] = value.value
+    found: dict[str, Floats] = {name: np.zeros(len(truth)) for name in ("ndcg", "hit", "rr")}
+    for start in range(0, len(truth), BLOCK):
+        part = slice(start, start + BLOCK)
+        for name, values in _by_library(top[part], truth[part]).items():
+            found[name][part] = values
     for name, mine in (("ndcg", ours.ndcg), ("hit", ours.hit), ("rr", ours.reciprocal)):
         apart = np.abs(found[name] - mine)
         if (apart > TOLERANCE).any():
@@ -109,6 +104,23 @@ def judge_by_library(top: Ints, truth: Sequence[Ints], first: Ints | None = None
             )
     reciprocal = found["rr"] if first is None else judge(top, truth, first).reciprocal
     return NextItemMetrics(ndcg=found["ndcg"], hit=found["hit"], reciprocal=reciprocal)
+
+
+def _by_library(top: Ints, truth: Sequence[Ints]) -> dict[str, Floats]:
+    """(n,) ndcg, hit and rr of each user, by ir_measures."""
+    import ir_measures
+
+    measures = {"ndcg": ir_measures.nDCG @ LENGTH, "hit": ir_measures.Success @ LENGTH, "rr": ir_measures.RR}
+    qrels = {str(n): dict.fromkeys(map(str, rows.tolist()), 1) for n, rows in enumerate(truth)}
+    run = {
+        str(n): {str(row): -float(place) for place, row in enumerate(rows) if row >= 0}
+        for n, rows in enumerate(top.tolist())
+    }
+    found: dict[str, Floats] = {name: np.zeros(len(truth)) for name in measures}
+    names = {measure: name for name, measure in measures.items()}
+    for value in ir_measures.iter_calc(list(measures.values()), qrels, run):
+        found[names[value.measure]][int(value.query_id)] = value.value
+    return found
 
 
 def _hits(top: Ints, truth: Sequence[Ints]) -> Bools:

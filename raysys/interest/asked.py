@@ -78,11 +78,8 @@ def leave_one_out(events: Interactions, *, keep_seen: bool = False) -> Split:
             " send a longer log or split by time"
         )
     mine = np.isin(events.user, able)
-    return Split(
-        train=events.where(~mine | (from_end >= 2)),
-        valid=last_one(events.where(~mine | (from_end >= 1)), able, new_only=not keep_seen),
-        test=last_one(events, able, new_only=not keep_seen),
-    )
+    valid = last_one(events.where(~mine | (from_end >= 1)), able, new_only=not keep_seen)
+    return Split(train=valid.before, valid=valid, test=last_one(events, able, new_only=not keep_seen))
 
 
 def last_one(events: Interactions, users: Ints, *, new_only: bool, unseen: int = 0) -> Asked:

@@ -78,10 +78,12 @@ class Fitted:
 
     scorer: InterestScorer
     contests: tuple[Contest, ...]
+    people: Ints
+    """User codes of those it learned from."""
     held: Ints
-    """User codes of those on whom they were compared."""
+    """Of them those on whom the competitors were compared."""
     fresh: InterestScorer
-    """The same with combinations that know nothing of those."""
+    """The same with combinations that know nothing of those held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,9 +155,12 @@ def fit_lessons(
         DataError: the lessons hold none of the kinds.
     """
     offers, answers = Pairs(), Pairs()
+    now_ms = int(events.time_ms[-1]) + 1
+    partners = learn_partners(events, catalog, now_ms, config)
     for number, lesson in enumerate(lessons):
         heard = lesson.network if config.network_heard else None
-        scorer = _untrained(lesson.learned, catalog, lesson.known_ms, config, heard)
+        same = partners if lesson.learned is events and lesson.known_ms == now_ms else None
+        scorer = _untrained(lesson.learned, catalog, lesson.known_ms, config, heard, same)
         again = replace(config, seed=config.seed + number)
         offered, asked = pairs_of(lesson.asked, scorer, catalog, lesson.known_ms, again)
         offers.add(offered)
@@ -164,8 +169,8 @@ def fit_lessons(
         raise DataError(
             f"nobody known before did any of {config.kinds} in the last {config.horizon_days} days"
         )
-    people = np.concatenate([page.person for page in offers.known])
-    if len(np.unique(people)) < 2:
+    people = np.unique(np.concatenate([page.person for page in offers.known]))
+    if len(people) < 2:
         raise DataError(
             "the combination learns from what some people did and is compared on others, and there is 1 to"
             " learn from; send a log with more of them"
@@ -176,7 +181,7 @@ def fit_lessons(
     if config.asked:
         told = LastStep.of(answers, tuple(f"{kind} if asked" for kind in config.kinds), strength, seed)
         contests = (*contests, *told.contests)
-    late = _untrained(events, catalog, int(events.time_ms[-1]) + 1, config, network)
+    late = _untrained(events, catalog, now_ms, config, network, partners)
     rating = fit_rating(events, len(catalog))
     scorer = replace(
         late,
@@ -191,8 +196,7 @@ def fit_lessons(
         answers=combined.fresh,
         untaken=Untaken(combinations=combined.fresh_new, answers=combined.fresh_new),
     )
-    held = held_out(people, seed)
-    return Fitted(scorer, contests, held, fresh)
+    return Fitted(scorer, contests, people, held_out(people, seed), fresh)
 
 
 def relearned(
@@ -211,13 +215,18 @@ def relearned(
 
 
 def _untrained(
-    events: Interactions, catalog: Catalog, now_ms: int, config: InterestConfig, network: NetworkSource | None
+    events: Interactions,
+    catalog: Catalog,
+    now_ms: int,
+    config: InterestConfig,
+    network: NetworkSource | None,
+    partners: Partners | None = None,
 ) -> InterestScorer:
     """A scorer that knows a log before `now_ms`, still without a combination."""
     return InterestScorer(
         kinds=config.kinds,
         primary=config.primary,
-        partners=learn_partners(events, catalog, now_ms, config),
+        partners=partners or learn_partners(events, catalog, now_ms, config),
         sales=Sales.of(events, len(catalog), now_ms),
         combinations=(),
         answers=(),

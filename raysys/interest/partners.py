@@ -192,8 +192,11 @@ class Neighbors:
         mine = weights * self.rarity[rows]
         similar = self.takers.weighted(rows, mine / max(float(np.linalg.norm(mine)), 1e-9), users)
         similar[similar > 0.9999] = 0.0
-        best = np.argsort(-similar, kind="stable")[:most]
-        best = best[similar[best] > 0]
+        best = np.flatnonzero(similar > 0)
+        if len(best) > most:  # a partition is cheap, and whoever ties with the last one still stands in line
+            near = similar[best]
+            best = best[near >= np.partition(near, len(near) - most)[len(near) - most]]
+        best = best[np.argsort(-similar[best], kind="stable")][:most]
         return self.chosen.weighted(best, similar[best] ** 2, items)
 
     def save(self, folder: Path) -> None:

@@ -52,6 +52,17 @@ def test_arrays_and_the_library_say_the_same(case: tuple[np.ndarray, list[np.nda
         np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), atol=1e-6)
 
 
+def test_the_library_may_see_rankings_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    top = np.array([rng.permutation(20)[:12] for _ in range(7)])
+    truth = [rng.permutation(20)[:2] for _ in range(7)]
+    whole = judge_by_library(top, truth)
+    monkeypatch.setattr(next_item, "BLOCK", 3)
+    parts = judge_by_library(top, truth)
+    np.testing.assert_array_equal(parts.ndcg, whole.ndcg)
+    np.testing.assert_array_equal(parts.reciprocal, whole.reciprocal)
+
+
 def test_a_disagreement_with_the_library_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong idea of how long a ranking is must not go unnoticed: the library then looks at 9 places."""
     top, truth = np.arange(10)[None], [np.array([9])]

@@ -53,6 +53,16 @@ def test_people_alike_vote_and_strangers_do_not() -> None:
     assert votes[3] == votes[4] == 0
 
 
+def test_the_most_similar_vote_and_of_equal_ones_the_first() -> None:
+    alike = 9
+    events = bought(*((user, [0, 1 + user]) for user in range(alike)), (alike, [1 + alike]))
+    neighbors = Neighbors.learn(events, 1 + alike, 2 + alike, 2 * DAY_MS, half_life=1e9)
+    mine = np.array([0, 7]), np.array([1.0, 0.1])
+    votes = neighbors.scores(*mine, most=4)
+    assert np.flatnonzero(votes).tolist() == [0, 1, 2, 3, 7], "user 6 has item 7 too, and is nearest"
+    assert np.all(neighbors.scores(*mine)[: 1 + alike] > 0)
+
+
 def test_a_users_own_row_does_not_vote_for_itself() -> None:
     events = bought((0, [0, 1]), (1, [3, 4]))
     neighbors = Neighbors.learn(events, 2, 5, 2 * DAY_MS, half_life=1e9)

@@ -8,9 +8,15 @@ from typing import Any
 import polars as pl
 import pytest
 
+from raysys.catalog import Catalog
 from raysys.errors import ConfigError, DataError
+from raysys.events import ItemUpdate
+from raysys.interest.asked import leave_one_out
 from raysys.types import DAY_MS
+from tests.interest.test_asked import log
 from tuning.interest import main
+from tuning.study import ITEMS as ITEMS_EASY
+from tuning.study import Study, StudySettings
 
 ITEMS, USERS, LENGTH = 40, 150, 9
 START = 19_000
@@ -146,6 +152,22 @@ def test_whether_people_take_things_again_is_seen_in_the_log_unless_said(
     found = json.loads((tmp_path / "metrics.json").read_text())
     assert found["settings"]["new_only"] is left_out
     assert (found["test"]["hr@10"] == 0.0) == bool(more), "everybody's last item is one of their own"
+
+
+def test_the_combination_learns_from_as_many_answers_as_the_minutes_allow() -> None:
+    events = log([0, 1, 2])
+    split = leave_one_out(events)
+
+    def answers(minutes: float, items: int) -> int:
+        catalog = Catalog.of([ItemUpdate(item_id=str(n), title=str(n)) for n in range(items)])
+        settings = StudySettings()
+        study = Study(
+            split=split, learned=split.train, catalog=catalog, minutes=minutes, out=Path(), settings=settings
+        )
+        return study.answers
+
+    assert answers(0.01, 10) < answers(2.0, 10) < answers(4.0, 10) < answers(60.0, 10) == answers(90.0, 10)
+    assert answers(2.0, 3 * ITEMS_EASY) * 3 == pytest.approx(answers(2.0, 10), rel=0.01)
 
 
 def test_an_unknown_split_is_refused(files: Path, tmp_path: Path) -> None:

@@ -9,7 +9,16 @@ from raysys.interest.habits import NOBODY, Habits
 from raysys.interest.interactions import Interactions
 from raysys.types import DAY_MS, Floats
 from tests.interest.test_asked import log
-from tuning.baselines import Log, by_co_visits, by_own_frequency, by_popularity, tune_baselines
+from tuning.baselines import (
+    FEWEST,
+    Log,
+    ask_each,
+    by_co_visits,
+    by_own_frequency,
+    by_popularity,
+    sampled,
+    tune_baselines,
+)
 from tuning.ranked import LENGTH, ranked
 
 ITEMS = 30
@@ -59,6 +68,28 @@ def test_co_visits_know_what_follows_and_popularity_does_not() -> None:
     assert judge(found.top, split.test.truth, found.first).summary()["hr@10"] == 1.0
     again = ranked(by_co_visits(tuned.following)(known), split.test)
     np.testing.assert_array_equal(again.top, found.top)
+
+
+def test_with_little_time_settings_are_compared_on_fewer_people() -> None:
+    split = leave_one_out(circle(FEWEST + 50, 6))
+    quick = tune_baselines(split.train, split.valid, ITEMS, cpu_seconds=0.0)
+    some = sampled(split.valid, FEWEST)
+    assert len(some) < len(split.valid)
+    system = quick.systems["popularity"]
+    found = ranked(system(Log(events=split.train, items=ITEMS)), some)
+    assert quick.ndcg["popularity"] == pytest.approx(judge(found.top, some.truth, found.first).ndcg.mean())
+    assert quick.ndcg["co-visitation"] == pytest.approx(1.0)
+
+
+def test_systems_side_by_side_say_what_they_say_one_after_the_other(ray_here: None) -> None:
+    split = leave_one_out(circle(20, 6))
+    systems = {"popular": by_popularity(28.0), "own": by_own_frequency("slow")}
+    log = Log(events=split.train, items=ITEMS)
+    one, many = (ask_each(systems, log, [split.valid, split.test], cores) for cores in (1, 2))
+    for name in systems:
+        for alone, beside in zip(one[name], many[name], strict=True):
+            np.testing.assert_array_equal(alone.top, beside.top)
+            np.testing.assert_array_equal(alone.first, beside.first)
 
 
 def test_people_who_buy_again_are_known_by_their_own_counts() -> None:
