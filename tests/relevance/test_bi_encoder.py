@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from raysys.errors import ConfigError, DataError
-from raysys.relevance.bi_encoder import EncoderConfig, concordance, fine_tune
+from raysys.relevance.bi_encoder import EncoderConfig, fine_tune
 from raysys.relevance.fit import Judgements
+from raysys.relevance.learner import concordance
 from raysys.relevance.lessons import Lesson, lessons
 from raysys.relevance.negatives import with_negatives
 from raysys.relevance.objectives import Objectives, triplets
