@@ -29,7 +29,9 @@ class Search:
         query, candidates = asked.question("search", now_ms(), text=asked.query), asked.to_candidates()
         service, ranker = self._service, self._service.ranker()
         service.decoded(request)
-        ready = await service.ready(ranker, query, request, asked.budget_ms, len(candidates), sent=candidates)
+        ready = await service.ready(
+            ranker, query, request, asked.budget_ms, len(candidates), sent=candidates, closely=True
+        )
         ranking = ranker.rank(query, candidates, ready.vector, ready.degraded, ready.asker)
         service.ranked(query, request, ranking.degraded, len(candidates))
         return Reply(wire.ranking_table(ranking, explain=query.explain))

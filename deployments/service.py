@@ -103,6 +103,7 @@ class Service:
         promotes: bool = False,
         vector: Floats | None = None,
         sent: Candidates | None = None,
+        closely: bool = False,
         pace: str = "",
     ) -> Ready:
         """Wait for the store and the encoder at the same time, for as long as the budget allows.
@@ -113,6 +114,7 @@ class Service:
         Args:
             vector: (D,) of the query, if the host has sent it.
             sent: candidates that may have come with texts of unknown items, which then need vectors.
+            closely: whether the first of them are for the cross-encoder, if the bundle has one.
             pace: whose experience tells how long the rest will take; empty for the surface's.
         """
         left, expected = self.left(request, budget_ms), self._pace(pace or query.surface)
@@ -123,13 +125,20 @@ class Service:
         vector, encoding, missing = self._vector(ranker, query.text, vector)
         reading = self._reading(partial(ranker.meet, query, tuple(missing), promotes=promotes))
         gone = threading.Event()
-        texts = self._texts(ranker, query, sent, until - request.watch.spent(), gone, missing)
+        seconds = until - request.watch.spent()
+        texts = None if sent is None else self._texts(ranker, query, sent, seconds, gone, missing)
+        pairs = self._pairs(ranker, query, sent, seconds, gone, missing) if closely and sent else None
         try:
             if encoding is not None:
-                vector = await self._encoded(self.texts, encoding, until - request.watch.spent(), missing)
-            if texts is not None:
                 seconds = until - request.watch.spent()
-                await request.awaited(self._encoded(self.batches, texts, seconds, missing))
+                vector = await self._encoded("encoder", self.texts, encoding, seconds, missing)
+            works: tuple[tuple[Part, Future[bool] | None], ...] = (
+                ("encoder", texts), ("cross_encoder", pairs),
+            )  # fmt: skip
+            for part, work in works:
+                if work is not None:
+                    seconds = until - request.watch.spent()
+                    await request.awaited(self._encoded(part, self.batches, work, seconds, missing))
         finally:
             gone.set()
         asker = await self._met(reading, until - request.watch.spent(), missing)
@@ -235,24 +244,38 @@ class Service:
         self,
         ranker: Ranker,
         query: Query,
-        sent: Candidates | None,
+        sent: Candidates,
         seconds: float,
         gone: threading.Event,
         missing: list[Part],
     ) -> "Future[bool] | None":
         """The work on vectors of unknown items' texts; it ends by itself when the time is up."""
-        texts = ranker.unread(sent) if sent is not None and sent.texts and query.text.strip() else []
+        texts = ranker.unread(sent) if sent.texts and query.text.strip() else []
         if not texts:
             return None
-        until = time.perf_counter() + seconds
-
-        def go_on() -> bool:
-            return time.perf_counter() < until and not gone.is_set()
-
         try:
-            return self.batches.start(ranker.read, texts, go_on)
+            return self.batches.start(ranker.read, texts, _going(seconds, gone))
         except Busy:
             missing.append("encoder")
+            return None
+
+    def _pairs(
+        self,
+        ranker: Ranker,
+        query: Query,
+        sent: Candidates,
+        seconds: float,
+        gone: threading.Event,
+        missing: list[Part],
+    ) -> "Future[bool] | None":
+        """The work of the cross-encoder on the first candidates; it ends by itself when the time is up."""
+        texts = ranker.unread_pairs(query, sent)
+        if not texts:
+            return None
+        try:
+            return self.batches.start(ranker.read_pairs, query, texts, _going(seconds, gone))
+        except Busy:
+            missing.append("cross_encoder")
             return None
 
     def _reading(self, meet: Callable[[], Asker]) -> "Future[Asker] | None":
@@ -270,15 +293,23 @@ class Service:
         missing.append("state")
         return None
 
-    async def _encoded(self, lane: Lane, encoding: "Future[Any]", seconds: float, missing: list[Part]) -> Any:
-        """What the encoder made of a query, or whether it was through with all texts in time."""
+    async def _encoded(
+        self, part: Part, lane: Lane, encoding: "Future[Any]", seconds: float, missing: list[Part]
+    ) -> Any:
+        """What an encoder made of a query, or whether it was through with all texts in time."""
         try:
             if (made := await lane.result(encoding, seconds)) is False:
-                missing.append("encoder")
+                missing.append(part)
             return made
         except (Late, PartError):
-            missing.append("encoder")
+            missing.append(part)
             return None
+
+
+def _going(seconds: float, gone: threading.Event) -> Callable[[], bool]:
+    """Whether there is still time and somebody who waits."""
+    until = time.perf_counter() + seconds
+    return lambda: time.perf_counter() < until and not gone.is_set()
 
 
 def now_ms() -> int:

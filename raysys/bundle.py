@@ -14,7 +14,7 @@ import msgspec
 from raysys.catalog import Catalog
 from raysys.errors import BundleError, ConfigError
 from raysys.signals import SIGNALS, SignalConstants
-from raysys.surfaces.experts import Chooser, Classes, Encoder, Interest, Relevance, Response
+from raysys.surfaces.experts import Chooser, Classes, CrossEncoder, Encoder, Interest, Relevance, Response
 from raysys.surfaces.settings import Settings
 
 FORMAT = 1
@@ -45,6 +45,12 @@ def _encoder(folder: Path) -> Encoder:
     return load_encoder(folder)
 
 
+def _cross_encoder(folder: Path) -> CrossEncoder:
+    from raysys.text.cross_encoder import CrossEncoder
+
+    return CrossEncoder.load(folder)
+
+
 def _classes(folder: Path) -> Classes:
     from raysys.text.keywords import QueryClasses
 
@@ -62,6 +68,7 @@ READERS: Mapping[str, Callable[[Path], Any]] = {
     "relevance": _relevance,
     "policy": _policy,
     "encoder": _encoder,
+    "cross_encoder": _cross_encoder,
     "classes": _classes,
     "response": _response,
 }
@@ -78,6 +85,7 @@ class Bundle:
     interest: Interest | None = None
     relevance: Relevance | None = None
     encoder: Encoder | None = None
+    cross_encoder: CrossEncoder | None = None
     classes: Classes | None = None
     response: Response | None = None
     settings: Settings = field(default_factory=Settings)

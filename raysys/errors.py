@@ -2,7 +2,9 @@
 
 from typing import Literal, TypeAlias
 
-Part: TypeAlias = Literal["encoder", "state", "interest", "relevance", "policy", "deadline"]
+Part: TypeAlias = Literal[
+    "encoder", "cross_encoder", "state", "interest", "relevance", "policy", "deadline"
+]  # fmt: skip
 """The parts an answer can do without; the closed list that `degraded` is made of."""
 
 

@@ -28,6 +28,7 @@ from raysys.surfaces.ads import (
     with_ad_value,
 )
 from raysys.surfaces.asker import Asker, Experts
+from raysys.surfaces.closer import texts_of
 from raysys.surfaces.feed import as_candidates, feed_rows, similar_rows, trending_rows
 from raysys.surfaces.judge import AD_VALUE, Judge
 from raysys.surfaces.live import Live
@@ -39,7 +40,7 @@ from raysys.surfaces.order import (
     pointwise,
     weighed,
 )
-from raysys.surfaces.pool import distinct
+from raysys.surfaces.pool import distinct, engine_positions
 from raysys.surfaces.settings import rules_of
 from raysys.types import Candidates, Floats, ItemId, Query, Ranking, Reason
 
@@ -283,6 +284,29 @@ class Ranker:
             if not go_on():
                 return False
             self.encode(text)
+        return True
+
+    def unread_pairs(self, query: Query, candidates: Candidates) -> list[str]:
+        """Texts of the engine's first candidates that the cross-encoder has yet to read with the query."""
+        cross, length = self.bundle.cross_encoder, self.bundle.settings.of(query.surface).read_closely
+        if cross is None or not query.text.strip():
+            return []
+        once = distinct(candidates)
+        places = np.flatnonzero(engine_positions(once) < length).tolist()
+        texts = texts_of(once, self._live.catalog, places).values()
+        return [text for text in dict.fromkeys(texts) if cross.cached(query.text, text) is None]
+
+    def read_pairs(self, query: Query, texts: Sequence[str], go_on: Callable[[], bool]) -> bool:
+        """Read texts with the query, one by one for as long as `go_on`; whether all were read.
+
+        Raises:
+            PartError: the cross-encoder failed.
+        """
+        for text in texts:
+            if not go_on():
+                return False
+            if self.bundle.cross_encoder is not None:
+                self.bundle.cross_encoder.relevance(query.text, [text])
         return True
 
     def cached_vector(self, text: str) -> Floats | None:

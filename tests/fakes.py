@@ -142,6 +142,28 @@ class FakeEncoder(Folder):
         return encode_texts([text])[0] if text in self.asked else None
 
 
+class FakeCrossEncoder(Folder):
+    """Says of every text what its letters say, and has half a say."""
+
+    def __init__(self, *, broken: bool = False) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.broken = broken
+
+    def relevance(self, query: str, texts: Sequence[str]) -> Floats:
+        if self.broken:
+            raise PartError("cross_encoder", "broken on purpose")
+        self.asked += [(query, text) for text in texts]
+        return np.array([(sum(map(ord, query + text)) % 101) / 100 for text in texts])
+
+    def cached(self, query: str, text: str) -> float | None:
+        known = (query, text) in self.asked
+        return (sum(map(ord, query + text)) % 101) / 100 if known else None
+
+    @staticmethod
+    def blend(plain: Floats, close: Floats) -> Floats:
+        return 0.5 * plain + 0.5 * close
+
+
 @dataclass
 class FakeChoice:
     profile: int
@@ -182,6 +204,7 @@ READERS = {
     "relevance": FakeRelevance.load,
     "policy": lambda folder: FakePolicy(),
     "encoder": FakeEncoder.load,
+    "cross_encoder": FakeCrossEncoder.load,
     "response": FakeResponse.load,
 }
 

@@ -24,8 +24,9 @@ import torch
 
 from raysys.bundle import Bundle
 from raysys.errors import ConfigError
-from raysys.relevance.bi_encoder import Check, EncoderConfig, Objective, fine_tune
+from raysys.relevance.bi_encoder import EncoderConfig, Objective, fine_tune
 from raysys.relevance.fit import Judgements
+from raysys.relevance.learner import Check
 from raysys.relevance.lessons import some
 from raysys.relevance.negatives import with_negatives
 from raysys.relevance.unseen import UNSEEN, shards
@@ -36,7 +37,7 @@ from raysys.text.synonyms import read_synonyms
 from raysys.text.torch_encoder import Pieces, average, vectors
 from raysys.types import Floats
 from tuning.encoder_report import Reader, judges, measured, tell
-from tuning.relevance import read_file, read_log
+from tuning.relevance import read_judgements
 
 METRICS = "metrics.json"
 JUDGES = 400
@@ -191,12 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--synonyms", type=Path, help="a group of phrases a line, apart by commas")
     given = parser.parse_args(arguments)
     catalog = None if given.bundle is None else Bundle.load(given.bundle).catalog
-    if given.judged is not None:
-        judged = read_file(given.judged, catalog)
-    elif given.log and catalog is not None:
-        judged = read_log(given.log, catalog).judgements(catalog)
-    else:
-        parser.error("name a file of judgements or clicks, or a log and a bundle")
+    judged = read_judgements(given.judged, given.log, catalog)
     groups = () if given.synonyms is None else tuple(map(tuple, read_synonyms(given.synonyms)))
     config = EncoderConfig(
         objectives=tuple(given.objective),

@@ -8,8 +8,9 @@ query, text, position (from 0) and clicked (0 or 1), a row for each showing; a p
 tells what attracts from what stands where people look. A column item_id names items of the bundle, which are
 judged with all their fields; `text` is for what is no item. A log (impressions with their query, and what
 was clicked, carted and bought) tells of showings too, and of the categories and brands that queries are
-after. The constants that bring relevance to the scale of the other signals are measured again. What comes
-out goes through the gate like any other draft (`tuning.release`).
+after. The constants that bring relevance to the scale of the other signals are measured again. A
+cross-encoder gets the say that does best on queries that neither it nor the model has learned from. What
+comes out goes through the gate like any other draft (`tuning.release`).
 """
 
 import argparse
@@ -26,16 +27,18 @@ from raysys.dataset.read import read, together
 from raysys.dataset.wishes import Wishes
 from raysys.errors import ConfigError, DataError
 from raysys.events import Impression
+from raysys.relevance.blend import blend_of
 from raysys.relevance.clicks import judgements_of
-from raysys.relevance.fit import Fitted, Judgements, RelevanceConfig, fit_relevance
+from raysys.relevance.fit import Fitted, Judgements, RelevanceConfig, fit_relevance, mean_ndcg
 from raysys.relevance.scorer import RelevanceScorer
 from raysys.relevance.searches import Searches
-from raysys.relevance.unseen import unseen_meaning
+from raysys.relevance.unseen import unread, unseen_meaning
 from raysys.surfaces.experts import Encoder
 from raysys.text.analysis import Analyzer
+from raysys.text.cross_encoder import CrossEncoder
 from raysys.text.static import load_encoder
 from raysys.text.synonyms import read_synonyms
-from raysys.types import Floats
+from raysys.types import Bools, Floats
 
 JUDGED = ("query", "grade")
 SHOWN = ("query", "position", "clicked")
@@ -129,6 +132,19 @@ def read_log(paths: Sequence[Path], catalog: Catalog) -> Searches:
     return Searches.of(shown, deeds.select("kind", "query_id", "item_id").iter_rows(), catalog)
 
 
+def read_judgements(file: Path | None, log: Sequence[Path], catalog: Catalog | None) -> Judgements:
+    """Judgements of a file, or of a log about the items of a catalog.
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    if file is not None:
+        return read_file(file, catalog)
+    if not log or catalog is None:
+        raise ConfigError("name a file of judgements or clicks, or a log and a bundle")
+    return read_log(log, catalog).judgements(catalog)
+
+
 def tune_relevance(
     judged: Judgements,
     scorer: RelevanceScorer,
@@ -136,15 +152,37 @@ def tune_relevance(
     config: RelevanceConfig | None = None,
     catalog: Catalog | None = None,
     folder: Path | None = None,
+    apart: Bools | None = None,
 ) -> Fitted:
     """`scorer` with what the judgements say; without an encoder, from words alone.
 
     Args:
         folder: of the encoder, if it may have learned from these queries (`tuning.encoder`).
+        apart: (Q,) the queries to hold out; some by lot if None.
     """
     vectors = None if encoder is None else (encoder.encode(judged.queries), encoder.encode(judged.texts))
     meaning = None if folder is None else unseen_meaning(folder, judged)
-    return fit_relevance(scorer, judged, vectors, config, catalog, meaning)
+    return fit_relevance(scorer, judged, vectors, config, catalog, meaning, apart)
+
+
+def beside(fitted: Fitted, judged: Judgements, cross: CrossEncoder) -> tuple[CrossEncoder | None, float]:
+    """A cross-encoder with the say that it is to have, and NDCG@5 with it on queries nothing learned from.
+
+    Args:
+        fitted: where the queries that are `unread` were held out.
+
+    Returns:
+        None in its place if they are in no better order with it.
+    """
+    held = fitted.held
+    query, relevant, plain = judged.query[held], judged.relevant[held], fitted.held_out
+    close = cross.of_pairs(judged.queries, judged.texts, query, judged.text[held])
+    without = mean_ndcg(plain, relevant, query)
+    weight = None if judged.weight is None else judged.weight[held]
+    if (blend := blend_of(plain, close, relevant, query, weight)) is None:
+        return None, without
+    ndcg = mean_ndcg(blend(plain, close), relevant, query)
+    return (cross.with_blend(blend) if ndcg > without else None), ndcg
 
 
 def with_encoder(bundle: Bundle, folder: Path) -> Bundle:
@@ -163,16 +201,15 @@ def with_encoder(bundle: Bundle, folder: Path) -> Bundle:
     return replace(bundle, encoder=encoder, catalog=catalog.with_vectors(dict(enumerate(vectors))))
 
 
-def from_log(log: Searches, analyzer: Analyzer, bundle: Bundle, folder: Path | None = None) -> Fitted:
-    """Relevance from a log alone; see `tune_relevance`.
+def from_log(log: Searches, analyzer: Analyzer, catalog: Catalog) -> tuple[Judgements, RelevanceScorer]:
+    """What a log alone says of relevance, and the scorer to learn it with; see `tune_relevance`.
 
     The model learns from the later half, with what queries are after as the earlier half tells it: what
     is learned of a query from the very clicks that are to be explained would explain them too well.
     """
     before, after = log.halves()
-    earlier = RelevanceScorer.of_catalog(bundle.catalog, analyzer, before.what_was_taken())
-    judged = after.judgements(bundle.catalog)
-    return tune_relevance(judged, earlier, bundle.encoder, None, bundle.catalog, folder)
+    earlier = RelevanceScorer.of_catalog(catalog, analyzer, before.what_was_taken())
+    return after.judgements(catalog), earlier
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -186,6 +223,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument(
         "--encoder", type=Path, help="folder of a text encoder to take, such as of tuning.encoder"
+    )
+    parser.add_argument(
+        "--cross-encoder", type=Path, help="folder of a cross-encoder of tuning.cross_encoder to take"
     )
     parser.add_argument("--synonyms", type=Path, help="a group of phrases a line, apart by commas")
     parser.add_argument("--segment", default="pairs", help="pairs, or jieba for Chinese words")
@@ -201,18 +241,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not given.log and isinstance(old, RelevanceScorer) and old.analyzer == analyzer:
         scorer = replace(scorer, intents=old.intents)
     if given.judged is None:
-        fitted = from_log(log, analyzer, bundle, given.encoder)
+        judged, base = from_log(log, analyzer, bundle.catalog)
     else:
-        judged = read_file(given.judged, bundle.catalog)
-        fitted = tune_relevance(judged, scorer, bundle.encoder, None, bundle.catalog, given.encoder)
-    told = {
-        "judgements": fitted.judgements,
-        "showings": len(log),
-        "ndcg_at_5": {"mix": fitted.mix_ndcg, "trees": fitted.trees_ndcg},
-    }
+        judged, base = read_file(given.judged, bundle.catalog), scorer
+    cross = bundle.cross_encoder if given.cross_encoder is None else CrossEncoder.load(given.cross_encoder)
+    apart = None if cross is None else unread(judged.queries)
+    fitted = tune_relevance(judged, base, bundle.encoder, None, bundle.catalog, given.encoder, apart)
+    ndcg = {"mix": fitted.mix_ndcg, "trees": fitted.trees_ndcg}
+    if isinstance(cross, CrossEncoder):
+        cross, ndcg["with_cross_encoder"] = beside(fitted, judged, cross)
+    told = {"judgements": fitted.judgements, "showings": len(log), "ndcg_at_5": ndcg}
     saved = replace(
         bundle,
         relevance=replace(scorer, model=fitted.scorer.model),
+        cross_encoder=cross,
         signals=bundle.signals.measured("relevance", fitted.held_out),
         manifest={**bundle.manifest, "relevance": told},
     ).save(given.out)
@@ -221,6 +263,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"NDCG@5 on queries held out: mix {fitted.mix_ndcg:.4f}, trees {fitted.trees_ndcg:.4f}"
         f" (error {fitted.trees_error:.3f}); {'trees' if better else 'the mix'} in {saved.id} at {given.out}"
     )
+    if "with_cross_encoder" in ndcg:
+        verdict = "no better, so it is left out" if cross is None else "it reads the first candidates"
+        print(f"with the cross-encoder {ndcg['with_cross_encoder']:.4f}: {verdict}")
 
 
 if __name__ == "__main__":

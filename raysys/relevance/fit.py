@@ -76,8 +76,10 @@ class Fitted:
     trees_ndcg: float
     trees_error: float
     """Root of the mean squared error, on the scale of `relevant`."""
+    held: Bools
+    """(N,) the pairs that were held out."""
     held_out: Floats
-    """(n,) relevance of the pairs held out, by the kind of model that won."""
+    """(n,) relevance of them, by the kind of model that won."""
 
 
 def fit_relevance(
@@ -87,6 +89,7 @@ def fit_relevance(
     config: RelevanceConfig | None = None,
     catalog: Catalog | None = None,
     meaning: Floats | None = None,
+    apart: Bools | None = None,
 ) -> Fitted:
     """`scorer` with trees in the place of its model, if they order queries better that were held out.
 
@@ -95,12 +98,14 @@ def fit_relevance(
         catalog: of the items that were judged, if some were.
         meaning: (N,) cosine of each pair by an encoder that did not learn from its query, in the place of
             what `vectors` and `catalog` say, which did; see `raysys.relevance.unseen`.
+        apart: (Q,) the queries to hold out; a share of them by lot if None.
     """
     config = config or RelevanceConfig()
     seen = judged_features(scorer, judged, vectors, catalog)
     if meaning is not None:
         seen[:, MEANING] = meaning
-    apart = np.random.default_rng(config.seed).random(len(judged.queries)) < config.held_out
+    if apart is None:
+        apart = np.random.default_rng(config.seed).random(len(judged.queries)) < config.held_out
     held = apart[judged.query]
     if len(np.unique(judged.query[held])) < 2 or len(np.unique(judged.query[~held])) < 2:
         raise DataError(f"{len(judged.queries)} queries were judged, too few to hold some out; judge more")
@@ -119,6 +124,7 @@ def fit_relevance(
         mix_ndcg=by_mix,
         trees_ndcg=by_trees,
         trees_error=float(np.sqrt(np.mean((found - told) ** 2))),
+        held=held,
         held_out=found if by_trees > by_mix else mixed,
     )
 

@@ -15,15 +15,23 @@ from raysys.relevance.lessons import some
 from raysys.relevance.scorer import cosines
 from raysys.text.normalize import normalize
 from raysys.text.static import load_encoder
-from raysys.types import Floats, Ints
+from raysys.types import Bools, Floats, Ints
 
 UNSEEN = "unseen"
 """Folder in that of an encoder; `0`, `1`, ... in it are the encoders without a shard each."""
+
+UNREAD = 10
+"""One of so many shards is kept from a cross-encoder, to say how good it is."""
 
 
 def shards(queries: Sequence[str], count: int) -> Ints:
     """A shard (Q,) in [0, count) of every query, by its words alone: it is the same in any file."""
     return np.array([zlib.crc32(normalize(text).encode()) % count for text in queries], np.int64)
+
+
+def unread(queries: Sequence[str]) -> Bools:
+    """The queries (Q,) that no cross-encoder learns from: a tenth, by their words alone."""
+    return np.asarray(shards(queries, UNREAD) == 0)
 
 
 def unseen_meaning(encoder: Path, judged: Judgements) -> Floats | None:

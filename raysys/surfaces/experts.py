@@ -1,6 +1,6 @@
 """What a ranking needs from its experts, whoever implements them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from raysys.ads.inventory import Inventory
@@ -72,6 +72,15 @@ class Encoder(Protocol):
 
     def encode(self, texts: Sequence[str]) -> Floats: ...
     def cached(self, text: str) -> Floats | None: ...
+
+
+class CrossEncoder(Protocol):
+    """A query and a text read together. See `raysys.text.cross_encoder`."""
+
+    def relevance(self, query: str, texts: Sequence[str]) -> Floats: ...
+    def cached(self, query: str, text: str) -> float | None: ...
+    @property
+    def blend(self) -> Callable[[Floats, Floats], Floats]: ...
 
 
 class Classes(Protocol):

@@ -12,7 +12,8 @@ from raysys.policy.context import context_vector
 from raysys.policy.draw import query_noise
 from raysys.signals import SIGNALS, SignalConstants
 from raysys.surfaces.asker import Asker
-from raysys.surfaces.experts import Chooser, Chosen, Classes, Encoder
+from raysys.surfaces.closer import Closer, closest
+from raysys.surfaces.experts import Chooser, Chosen, Classes, CrossEncoder, Encoder
 from raysys.surfaces.order import NO_CONTEXT, Incumbent, Valuation, engine_only, valuation
 from raysys.surfaces.pool import Pool, pool_of
 from raysys.surfaces.predict import plain_signals, predict, unknown
@@ -36,6 +37,8 @@ class Parts(Protocol):
     def classes(self) -> Classes | None: ...
     @property
     def encoder(self) -> Encoder | None: ...
+    @property
+    def cross_encoder(self) -> CrossEncoder | None: ...
 
 
 class Judge:
@@ -64,7 +67,7 @@ class Judge:
         else:
             vector = self._vector(query, vector, asker.missing)
             told = {} if vector is None else self._told(pool, asker.missing)
-            raw = predict(asker, query, pool, vector, told)
+            raw = predict(asker, query, pool, vector, told, self._closer(query, pool, asker))
         if isinstance(worth, Mapping):
             worth = (
                 np.array([worth.get(item, np.nan) for item in pool.candidates.item_ids]) if worth else None
@@ -89,7 +92,11 @@ class Judge:
             with_text = [pool.candidates.texts[place]]
             meaning = meant[place][np.newaxis] if place in meant else None
             found[place] = relevance.notes_of_texts(query.text, vector, with_text, meaning)[0]
-        return {place: {"relevance": note} for place, note in found.items()}
+        closer = self._closer(query, pool, asker)
+        return {
+            place: {"relevance": note + ("" if closer is None else closer.note(place))}
+            for place, note in found.items()
+        }
 
     def understood(self, query: Query, asker: Asker) -> Understood | None:
         """How the words of a query are read."""
@@ -143,6 +150,15 @@ class Judge:
             if vector is not None:
                 found[place] = vector
         return found
+
+    def _closer(self, query: Query, pool: Pool, asker: Asker) -> Closer | None:
+        """What the cross-encoder says of the first candidates: cached, or read now unless ruled out."""
+        cross = self._parts.cross_encoder
+        if cross is None or not query.text.strip():
+            return None
+        length = self._parts.settings.of(query.surface).read_closely
+        texts = closest(pool, asker.experts.catalog, length)
+        return Closer.read(cross, query.text, texts, asker.missing)
 
     def _vector(self, query: Query, vector: Floats | None, missing: set[Part]) -> Floats | None:
         """The query's vector: given, cached, or made now unless the caller rules that out."""

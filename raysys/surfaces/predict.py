@@ -7,6 +7,7 @@ import numpy as np
 from raysys.errors import Part, PartError
 from raysys.signals import SIGNALS, engine_signal, freshness, logit, price_fit
 from raysys.surfaces.asker import Asker
+from raysys.surfaces.closer import Closer
 from raysys.surfaces.pool import Pool
 from raysys.types import MICROS, Floats, Ints, Query
 
@@ -25,15 +26,22 @@ def unknown(pool: Pool) -> list[int]:
 
 
 def predict(
-    asker: Asker, query: Query, pool: Pool, vector: Floats | None, told: Mapping[int, Floats] | None = None
+    asker: Asker,
+    query: Query,
+    pool: Pool,
+    vector: Floats | None,
+    told: Mapping[int, Floats] | None = None,
+    closer: Closer | None = None,
 ) -> Floats:
     """Raw signals (C, S), NaN where a value is unknown; parts that fail join `asker.missing`.
 
-    Every signal but the engine's is candidate-isolated.
+    Every signal but the engine's is candidate-isolated, and relevance where the engine's first candidates
+    are read closely: it then depends on the candidate and on where the engine put it.
 
     Args:
         vector: (D,) of the query's text.
         told: vectors (D,) of texts that came with unknown items, by their place in the pool.
+        closer: what the cross-encoder says.
     """
     catalog, rows = asker.experts.catalog, pool.rows
     columns: dict[str, Floats] = {
@@ -44,7 +52,7 @@ def predict(
     }
     experts: dict[Part, Callable[[], dict[str, Floats]]] = {
         "interest": lambda: _interest(asker, query, pool),
-        "relevance": lambda: _relevance(asker, query, pool, vector, told or {}),
+        "relevance": lambda: _relevance(asker, query, pool, vector, told or {}, closer),
     }
     for part, expert in experts.items():
         try:
@@ -78,7 +86,12 @@ def _interest(asker: Asker, query: Query, pool: Pool) -> dict[str, Floats]:
 
 
 def _relevance(
-    asker: Asker, query: Query, pool: Pool, vector: Floats | None, vectors: Mapping[int, Floats]
+    asker: Asker,
+    query: Query,
+    pool: Pool,
+    vector: Floats | None,
+    vectors: Mapping[int, Floats],
+    closer: Closer | None,
 ) -> dict[str, Floats]:
     """How well candidates answer the words of the query; unknown items by the text they came with."""
     relevance, rows, sent = asker.experts.relevance, pool.rows, pool.candidates.texts
@@ -95,4 +108,4 @@ def _relevance(
             nothing = np.zeros_like(vector)
             meant = np.stack([vectors.get(place, nothing) for place in told])
         fit[told] = relevance.of_texts(query.text, vector, [sent[place] for place in told], meant)
-    return {"relevance": fit}
+    return {"relevance": fit if closer is None else closer.upon(fit)}

@@ -21,6 +21,8 @@ class SurfaceSettings:
     """Items that the user asked not to see are not shown."""
     retrieve: int = 300
     """How many items the interest model proposes for a feed."""
+    read_closely: int = 10
+    """So many of the engine's first candidates the bundle's cross-encoder reads, if it has one."""
     trending: int = 100
     """How many items everybody likes join a feed."""
     own: int = 100
@@ -37,7 +39,8 @@ class SurfaceSettings:
 
 _SWITCHES = {"drop_unavailable": bool, "drop_hidden": bool}
 _COUNTS = (
-    "retrieve", "trending", "own", "reserve_micros", "hold_minutes", "conversion_minutes", "explore_percent",
+    "retrieve", "read_closely", "trending", "own", "reserve_micros", "hold_minutes", "conversion_minutes",
+    "explore_percent",
 )  # fmt: skip
 
 

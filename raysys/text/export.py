@@ -1,4 +1,4 @@
-"""A sentence-transformers model as an int8 ONNX file that a replica can run."""
+"""Sentence encoders and cross-encoders as int8 ONNX files that a replica can run."""
 
 import tempfile
 import warnings
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from raysys.errors import ConfigError
+from raysys.text.cross_encoder import CrossEncoder
 from raysys.text.encoder import MODEL, TOKENIZER
 
 QUANTIZED = ["MatMul", "Gemm", "Gather"]
@@ -28,11 +29,29 @@ def export_encoder(model: str | Path | None, out: Path, *, quantize: bool = True
     encoder.tokenizer.backend_tokenizer.save(str(out / TOKENIZER))
     with tempfile.TemporaryDirectory() as scratch:
         plain = Path(scratch) / "fp32.onnx"
-        _to_onnx(encoder, plain)
+        _to_onnx(_Pooled(encoder), plain, ["input_ids", "attention_mask"], "vector")
         if quantize:
             _quantize(plain, out / MODEL)
         else:
             (out / MODEL).write_bytes(plain.read_bytes())
+    return out
+
+
+def export_pairs(network: Any, tokenizer: Any, out: Path, *, quantize: bool = True) -> Path:
+    """Write a cross-encoder as `raysys.text.cross_encoder` reads it to the new folder `out`.
+
+    Args:
+        network: a `raysys.text.torch_pairs.PairNetwork`, which goes to the CPU.
+        tokenizer: of the library tokenizers.
+        quantize: int8 weights, per channel; False keeps fp32.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        plain, small = Path(scratch) / "fp32.onnx", Path(scratch) / "int8.onnx"
+        _to_onnx(network.cpu().eval(), plain, ["input_ids", "attention_mask", "second"], "relevance")
+        if quantize:
+            _quantize(plain, small)
+        model = (small if quantize else plain).read_bytes()
+    CrossEncoder(model, tokenizer.to_str().encode()).save(out)
     return out
 
 
@@ -58,18 +77,19 @@ class _Pooled(torch.nn.Module):
         return vector
 
 
-def _to_onnx(encoder: Any, path: Path) -> None:
+def _to_onnx(network: torch.nn.Module, path: Path, inputs: list[str], output: str) -> None:
+    """Export a function of tensors (B, T) to one whose first axis is B."""
     ids = torch.ones(1, 8, dtype=torch.int64)
     axes = {0: "batch", 1: "tokens"}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            _Pooled(encoder),
-            (ids, torch.ones_like(ids)),
+            network,
+            tuple(torch.ones_like(ids) for _ in inputs),
             str(path),
-            input_names=["input_ids", "attention_mask"],
-            output_names=["vector"],
-            dynamic_axes={"input_ids": axes, "attention_mask": axes, "vector": {0: "batch"}},
+            input_names=inputs,
+            output_names=[output],
+            dynamic_axes={**dict.fromkeys(inputs, axes), output: {0: "batch"}},
             dynamo=False,
         )
 

@@ -22,18 +22,26 @@ MOST_TOKENS = 64
 def learning_parts(encoder: Any, layers: int) -> dict[str, torch.nn.Parameter]:
     """The parameters of the upper layers and of what follows the body; the others stand still."""
     encoder.requires_grad_(False)
-    blocks = [
-        module for module in encoder.modules()
-        if isinstance(module, torch.nn.ModuleList) and len(module) > 1
-    ]  # fmt: skip
-    if not blocks:
-        raise ConfigError("the encoder has no stack of layers; take a transformer")
-    stack = max(blocks, key=lambda block: sum(part.numel() for part in block.parameters()))
-    for block in list(stack)[-layers:]:
+    for block in list(stack_of(encoder))[-layers:]:
         block.requires_grad_(True)
     for module in list(encoder)[1:]:
         module.requires_grad_(True)
     return {name: part for name, part in encoder.named_parameters() if part.requires_grad}
+
+
+def stack_of(network: torch.nn.Module) -> torch.nn.ModuleList:
+    """The layers of a transformer, the lowest first.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    blocks = [
+        module for module in network.modules()
+        if isinstance(module, torch.nn.ModuleList) and len(module) > 1
+    ]  # fmt: skip
+    if not blocks:
+        raise ConfigError("the encoder has no stack of layers; take a transformer")
+    return max(blocks, key=lambda block: sum(part.numel() for part in block.parameters()))
 
 
 def embedded(encoder: Any, texts: Sequence[str], *, exact: bool = False) -> torch.Tensor:

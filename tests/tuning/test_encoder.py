@@ -1,6 +1,5 @@
 """The command teaches an encoder, exports it in every form, and bundles serve with any of them."""
 
-import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 
 from raysys.bundle import Bundle
-from raysys.catalog import TEXT_WIDTH, Catalog
+from raysys.catalog import Catalog
 from raysys.errors import ConfigError
 from raysys.events import ItemUpdate
 from raysys.policy.scorer import Policy
@@ -20,59 +19,18 @@ from raysys.relevance.unseen import UNSEEN, unseen_meaning
 from raysys.signals import SIGNALS
 from raysys.text.encoder import TextEncoder
 from raysys.text.static import StaticEncoder, load_encoder
+from tests.small import TEXTS, judged_file, small_encoder
 from tuning import encoder, relevance
-
-COLORS = ("red", "blue", "green", "black", "white", "yellow")
-THINGS = ("chair", "lamp", "table", "rug", "sofa")
-TEXTS = [f"{color} {thing}" for color in COLORS for thing in THINGS]
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sentence encoder of two layers and a few words, of random weights."""
-    import torch
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import Pooling, Transformer
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import Whitespace
-    from tokenizers.processors import TemplateProcessing
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("small")
-    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *COLORS, *THINGS]
-    words = Tokenizer(WordLevel({name: place for place, name in enumerate(names)}, unk_token="[UNK]"))
-    words.pre_tokenizer = Whitespace()
-    words.post_processor = TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
-    )
-    config = BertConfig(
-        vocab_size=len(names), hidden_size=TEXT_WIDTH, num_hidden_layers=2, num_attention_heads=4,
-        intermediate_size=64, max_position_embeddings=64,
-    )  # fmt: skip
-    BertModel(config).save_pretrained(folder / "body")
-    tokenizer.save_pretrained(folder / "body")
-    body = Transformer(str(folder / "body"))
-    SentenceTransformer(modules=[body, Pooling(TEXT_WIDTH)], device="cpu").save(str(folder / "whole"))
-    return folder / "whole"
+    return small_encoder(tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Whoever asks for a thing in a color wants that color, whatever the thing."""
-    path = tmp_path_factory.mktemp("judged") / "judged.csv"
-    rng = np.random.default_rng(0)
-    with path.open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["query", "text", "grade"])
-        for query in TEXTS:
-            for text in rng.permutation(TEXTS)[:12]:
-                rows.writerow([query, text, 3 if query.split()[0] == text.split()[0] else 1])
-    return path
+    return judged_file(tmp_path_factory.mktemp("judged") / "judged.csv")
 
 
 @pytest.fixture(scope="module")
