@@ -202,7 +202,9 @@ def learned(name: str, options: argparse.Namespace) -> tuple[Cold, Systems]:
         settings=StudySettings.read(),
         seed=seed,
     )
-    config = study.interest(Tuned(systems={}, settings={}, ndcg={}, following=Following()))
+    config = study.interest(
+        Tuned(systems={}, settings={}, ndcg={}, following=Following()), heard=study.network
+    )
     config = replace(config, people=options.people)
     scorer = study.fitted([cold.split.valid], config, network, network).scorer
     popular = np.bincount(warm.row, minlength=len(log.catalog)).astype(np.float32)

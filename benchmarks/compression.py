@@ -71,7 +71,9 @@ def of_set(
         source: NetworkSource | None = replace(first, beside=tuple(others))
     else:
         _, source, _ = study.networks(asked)
-    config = study.interest(Tuned(systems={}, settings={}, ndcg={}, following=Following()))
+    config = study.interest(
+        Tuned(systems={}, settings={}, ndcg={}, following=Following()), heard=study.network
+    )
     lesson = sampled(asked[0], people)
     fitted = study.fitted([lesson], config, source, source)
     judges = asked[0].of(~np.isin(asked[0].user, lesson.user))

@@ -78,6 +78,8 @@ def main(arguments: list[str] | None = None) -> None:
     partial.write_text(json.dumps(report, indent=1, default=str))
     partial.replace(options.out / "metrics.json")
     tell(report, study.trials(), options.out / "report.html")
+    if "failed" in report["training"]:
+        print(f"there is no network in it: {report['training']['failed']}")
     if "compression" in report:
         print("\n".join(compress_report.table(report["compression"])))
     for name, value in {f"{report['chosen']} (chosen)": report["test"], **report["baselines"]}.items():

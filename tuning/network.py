@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -26,7 +25,7 @@ from raysys.interest.warm import SPACE, Older, begin
 from raysys.types import DAY_MS
 from tuning.fit import older_of
 from tuning.log import read_log
-from tuning.trials import Search, Trial, claim, run_search, start_ray
+from tuning.trials import Search, Trial, claim, cores, run_search, start_ray
 
 SETTINGS = Path(__file__).with_name("settings.toml")
 METRIC = "ndcg"
@@ -195,7 +194,7 @@ def search_network(
         kept=networks,
         seed=config.seed,
     )
-    start_ray(settings.cpus or os.cpu_count() or 1)
+    start_ray(settings.cpus or cores())
     resources = {"cpu": 1.0, "gpu": 1.0 if torch.cuda.is_available() else 0.0}
     log = {"before": before, "valid": valid, "catalog": catalog}
     job = tune.with_parameters(trial, base=config, **log, older=older, keep_seen=keep_seen)

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -31,7 +30,7 @@ from raysys.interest.train import EpochReport, Training, fit_network
 from raysys.text.static import load_encoder
 from raysys.types import DAY_MS
 from tuning.network import CHECKPOINT, NETWORK, SETTINGS, SearchSettings, Tuned
-from tuning.trials import start_ray
+from tuning.trials import cores, start_ray
 
 RUN, REPORTS = "run", "reports.json"
 """Folder, in that of the job, of Train's checkpoints, and what a checkpoint tells beside the weights."""
@@ -211,7 +210,7 @@ def main(arguments: list[str] | None = None) -> None:
         horizon_days=options.horizon_days,
         users_per_chunk=options.users_per_chunk,
     )
-    start_ray(os.cpu_count() or 1)
+    start_ray(cores())
     for report in fit_parallel(source, config, options.out, workers=options.workers):
         print(
             f"epoch {report.epoch}: loss {report.loss:.4f}, ndcg@10 {report.ndcg:.4f},"

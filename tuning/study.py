@@ -5,10 +5,9 @@ learns from the validation's answers (strict: from answers inside the training l
 is asked once, at the end.
 """
 
-import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,28 +27,24 @@ from raysys.interest.network import NetworkConfig
 from raysys.interest.recall import RecallSizes
 from raysys.interest.scorer import InterestScorer
 from raysys.interest.source import NetworkSource
+from raysys.types import Ints
 from tuning.baselines import Log, Tuned, ask_each, sampled, tune_baselines
 from tuning.compress import CompressSettings, compress_fitted
 from tuning.events import NO_TARGET
 from tuning.fit import fit_side_by_side
-from tuning.network import SearchSettings, search_network
+from tuning.minutes import Minutes
+from tuning.network import TABLE, SearchSettings, search_network
 from tuning.network import Tuned as Found
 from tuning.ranked import ranked_side_by_side
+from tuning.trials import claim, cores
 from tuning.variants import Compressed
 
 SETTINGS = Path(__file__).with_name("settings.toml")
 MODEL = "raysys"
 MANY = 4000
 """People from whom on it pays to ask them in several processes."""
-ANSWERS = 25_000
-"""Answers that the combination has use for."""
-ANSWER_S, ITEMS = 0.015, 30_000
-"""CPU seconds that go into the combination and all around it for each of those answers, about; in
-catalogs of more than so many items more in proportion."""
-COMBINING, TUNING = 0.85, 0.25
-"""Share of the minutes that the combination and the simple systems' settings may take, on one core."""
-FEW = 500
-"""Answers that the combination is given however little time there is."""
+WAIT = 3.0
+"""Minutes beyond those that trials are waited for: processes start slowly where others work."""
 SPARE = 40
 """Interactions of the mean history for each answer that may be taken from its end."""
 
@@ -101,7 +96,7 @@ class Study:
     next_one: bool = True
     """Whether one interaction is asked for, and not all of a stretch of time."""
     seed: int = 0
-    cores: int = field(default_factory=lambda: os.cpu_count() or 1)
+    cores: int = field(default_factory=cores)
     compression: CompressSettings | None = None
     """How smaller models are looked for, if they are."""
 
@@ -110,13 +105,18 @@ class Study:
             raise ConfigError(f"minutes is {self.minutes}, must be above 0")
 
     def run(self) -> dict[str, Any]:
-        """Find the best system, and ask it and every simple one the test."""
+        """Find the best system, and ask it and every simple one the test.
+
+        Raises:
+            ConfigError: `out` holds the study of something else.
+        """
         mine = time.process_time()
+        claim(self.out, self._identity())
         train, valid = self.split.train, self.split.valid
-        simple = tune_baselines(train, valid, len(self.catalog), TUNING * 60.0 * self.minutes)
+        simple = tune_baselines(train, valid, len(self.catalog), self.budget.tuning_seconds)
         asked = self.asked()
         found, outer, inner = self.networks(asked)
-        config = self.interest(simple)
+        config = self.interest(simple, heard=outer is not None)
         fitted, smaller = self.compressed(self.fitted(asked, config, outer, inner), asked[0], config)
         late = fitted.scorer
         if self.learned is not train:
@@ -131,22 +131,25 @@ class Study:
         report["training"] = found
         return report
 
-    @property
-    def answer_seconds(self) -> float:
-        """CPU seconds that each answer which the combination learns from takes, about."""
-        return ANSWER_S * max(len(self.catalog) / ITEMS, 1.0)
+    def _identity(self) -> Iterator[bytes | Ints]:
+        """What makes it another study."""
+        said = (self.settings, self.minutes, self.strict, self.network, self.content, self.unseen)
+        test = self.split.test
+        yield repr((*said, self.next_one, self.seed, self.cores, self.compression, test.new_only)).encode()
+        for log in (self.split.train, self.learned, test.before):
+            yield from (log.user, log.row, log.kind, log.time_ms)
+        yield from (test.user, np.concatenate(test.truth), "\n".join(self.catalog.item_ids).encode())
 
     @property
-    def answers(self) -> int:
-        """How many answers the combination learns from, at most about."""
-        affordable = COMBINING * 60.0 * self.minutes / self.answer_seconds
-        return int(min(max(affordable, FEW), ANSWERS))
+    def budget(self) -> Minutes:
+        """What there is time for."""
+        return Minutes(minutes=self.minutes, cores=self.cores, items=len(self.catalog))
 
     def asked(self) -> list[Asked]:
         """What the combination learns from: several answers of each where histories are long."""
         asked = self.inner() if self.strict else self.split.valid
         spared = int(mean_history(asked.before) / SPARE)
-        lessons = min(-(-self.answers // len(asked)), spared) if self.next_one else 1
+        lessons = min(-(-self.budget.answers // len(asked)), spared) if self.next_one else 1
         return earlier(asked, max(lessons, 1), spare=SPARE, unseen=self.unseen)
 
     def inner(self) -> Asked:
@@ -165,7 +168,8 @@ class Study:
     ) -> tuple[dict[str, Any], NetworkSource | None, NetworkSource | None]:
         """What was found, networks that serve, and such that know only what is before the earliest lesson.
 
-        Unless strict they are the same, chosen by the answers to that lesson.
+        Unless strict they are the same, chosen by the answers to that lesson. There are none if none was
+        asked for, or no trial came to an end.
 
         Args:
             asked: the lessons of the combination, the earliest last.
@@ -180,32 +184,25 @@ class Study:
         fewest = max(settings.fewest // 2, 1) if is_long(train) else settings.fewest
         # a strict run fits the networks that are kept a second time, on what is inside
         kept = min(settings.networks, fewest) * self.strict
-        trials = fewest + kept
-        all_seconds = 60.0 * self.minutes * self.cores
-        answers = min(sum(map(len, asked)), self.answers)
-        seconds = max(all_seconds - self.answer_seconds * answers, settings.learning * all_seconds)
-        start = start_of(train, items, seconds / trials, self.seed)
+        seconds = self.budget.network_seconds(sum(map(len, asked)), settings.learning)
+        start = start_of(train, items, self.budget.each(seconds, fewest, kept), self.seed)
         start = replace(start, ahead=1 + self.unseen, answers=1 + self.unseen)
         assert start.cpu_seconds is not None
         again = start.cpu_seconds * kept
         search = SearchSettings(
             trials=min(max(int((seconds - again) / start.cpu_seconds), fewest), settings.trials),
             # trials are bounded by their CPU seconds; this is for a machine that has none to spare
-            minutes=max(2.0 * seconds / 60.0 / self.cores, 2.0),
+            minutes=2.0 * seconds / 60.0 / self.cores + WAIT,
             cpus=self.cores,
             space=settings.space,
             also=settings.also,
         )
-        tuned = search_network(
-            train,
-            valid,
-            self.catalog,
-            self.out / "search",
-            start,
-            search,
-            keep_seen=not self.split.test.new_only,
-            networks=settings.networks,
-        )
+        keep_seen = not self.split.test.new_only
+        log, out = (train, valid, self.catalog), self.out / "search"
+        try:
+            tuned = search_network(*log, out, start, search, keep_seen=keep_seen, networks=settings.networks)
+        except DataError as error:  # as where others need the machine: all the rest does without
+            return {"failed": str(error)}, None, None
         best = ((tuned.config, tuned.network), *tuned.others)
         outer = self._source([folder for _, folder in best])
         read, each = int(sum(tuned.best["curves"]["events"])), start.cpu_seconds
@@ -225,16 +222,16 @@ class Study:
 
     def trials(self) -> Sequence[Mapping[str, Any]]:
         """How the trials of the network's search went."""
-        return Found.load(self.out / "search").trials if self.network else ()
+        return Found.load(self.out / "search").trials if (self.out / "search" / TABLE).exists() else ()
 
-    def interest(self, simple: Tuned) -> InterestConfig:
-        """How the interest model is fitted on top of the networks."""
+    def interest(self, simple: Tuned, *, heard: bool) -> InterestConfig:
+        """How the interest model is fitted, on top of networks if there are some to be `heard`."""
         primary, size = primary_of(self.split.train), self.settings.recalled
         config = InterestConfig(
             kinds=(primary,),
             primary=primary,
             following=simple.following,
-            network_heard=self.network,
+            network_heard=heard,
             content_heard=self.content,
             new_only=self.split.test.new_only,
             recalled=self.settings.learned,
@@ -245,7 +242,7 @@ class Study:
             sizes=RecallSizes(source=size, popular=size, leaf=size),
             seed=self.seed,
         )
-        return replace(config, people=min(config.people, self.answers))
+        return replace(config, people=min(config.people, self.budget.answers))
 
     def fitted(
         self,
@@ -287,7 +284,7 @@ class Study:
         self, simple: Tuned, config: InterestConfig, fitted: Fitted, late: InterestScorer
     ) -> dict[str, Any]:
         """Every system's test, and which of them the validation would have chosen."""
-        fresh = sampled(self.new_to(fitted), max(self.answers // 5, FEW))
+        fresh = sampled(self.new_to(fitted), self.budget.judges)
         test = self.split.test
         before, known = (
             Log(events=events, items=len(self.catalog)) for events in (self.split.train, self.learned)

@@ -19,6 +19,8 @@ from tqdm import tqdm
 from raysys.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
+CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+"""Microseconds of CPU that this container may use in a period of so many, as Linux tells it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,16 @@ def claim(folder: Path, asked: Iterable[bytes | npt.NDArray[Any]]) -> None:
             f"{folder} holds the search {found} of other data or settings, this one is {fingerprint};"
             " name another folder or remove that one"
         )
+
+
+def cores() -> int:
+    """CPU cores that this process may use: of its affinity, and of what its container is given."""
+    able = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = CPU_MAX.read_text().split()
+    except (OSError, ValueError):
+        return able
+    return able if quota == "max" else max(min(able, int(quota) // int(period)), 1)
 
 
 def start_ray(cpus: int) -> None:

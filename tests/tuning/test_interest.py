@@ -8,15 +8,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from raysys.catalog import Catalog
 from raysys.errors import ConfigError, DataError
-from raysys.events import ItemUpdate
-from raysys.interest.asked import leave_one_out
 from raysys.types import DAY_MS
-from tests.interest.test_asked import log
 from tuning.interest import main
-from tuning.study import ITEMS as ITEMS_EASY
-from tuning.study import Study, StudySettings
 
 ITEMS, USERS, LENGTH = 40, 150, 9
 START = 19_000
@@ -154,20 +148,28 @@ def test_whether_people_take_things_again_is_seen_in_the_log_unless_said(
     assert (found["test"]["hr@10"] == 0.0) == bool(more), "everybody's last item is one of their own"
 
 
-def test_the_combination_learns_from_as_many_answers_as_the_minutes_allow() -> None:
-    events = log([0, 1, 2])
-    split = leave_one_out(events)
+def test_without_time_for_a_network_all_the_rest_is_there(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def starved(*log: object, **how: object) -> None:
+        raise DataError("none of 2 trials was judged")
 
-    def answers(minutes: float, items: int) -> int:
-        catalog = Catalog.of([ItemUpdate(item_id=str(n), title=str(n)) for n in range(items)])
-        settings = StudySettings()
-        study = Study(
-            split=split, learned=split.train, catalog=catalog, minutes=minutes, out=Path(), settings=settings
-        )
-        return study.answers
+    monkeypatch.setattr("tuning.study.search_network", starved)
+    found = run(files, tmp_path / "out")
+    assert found["training"] == {"failed": "none of 2 trials was judged"}
+    assert set(found["baselines"]) == NAMES
+    assert found["test"]["ndcg@10"] > 0.9
 
-    assert answers(0.01, 10) < answers(2.0, 10) < answers(4.0, 10) < answers(60.0, 10) == answers(90.0, 10)
-    assert answers(2.0, 3 * ITEMS_EASY) * 3 == pytest.approx(answers(2.0, 10), rel=0.01)
+
+def test_a_folder_is_that_of_one_study(few: Callable[..., list[str]], tmp_path: Path) -> None:
+    main([*(first := few(9, 30, 5)), "--out", str(tmp_path)])
+    found = (tmp_path / "metrics.json").read_text()
+    with pytest.raises(ConfigError, match=r"of other data or settings.* name another folder"):
+        main([*few(9, 30, 6), "--out", str(tmp_path)])
+    assert (tmp_path / "metrics.json").read_text() == found
+    main([*first, "--out", str(tmp_path)])
+    again = json.loads((tmp_path / "metrics.json").read_text())
+    assert again["test"] == json.loads(found)["test"]
 
 
 def test_an_unknown_split_is_refused(files: Path, tmp_path: Path) -> None:
