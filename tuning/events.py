@@ -57,6 +57,8 @@ class EventLog:
             yield f"{told['refused']} of {told['rows']} rows were refused: {told['refused_fields']}"
         if told["left_out"]:
             yield f"interactions left out: {told['left_out']}"
+        if told["described"] and told["items"] - told["items_never_seen"] == told["bare"]:
+            yield f"none of {told['described']} described items is in any interaction; are ids written alike?"
         if told["first_ms"] < told["last_ms"] < EARLY_MS:
             year = 1970 + told["last_ms"] // (EARLY_MS // 10)
             yield (
@@ -121,6 +123,8 @@ def read_events(
         "kinds": dict(sorted(frame["kind"].value_counts().iter_rows())),
         "users": len(keys),
         "items": len(catalog),
+        "described": (described := len({item.item_id for item in found.items})),
+        "bare": len(catalog) - described,
         "items_never_seen": len(catalog) - frame["item_id"].n_unique(),
         "first_ms": int(interactions.time_ms[0]),
         "last_ms": int(interactions.time_ms[-1]),

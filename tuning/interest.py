@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from raysys.catalog import Catalog
+from raysys.errors import RaysysError
 from raysys.events import ItemUpdate
 from raysys.interest.asked import Split, last_one, places_from_end
 from tuning import compress_report
@@ -132,4 +134,8 @@ def _compression(options: argparse.Namespace) -> CompressSettings | None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except RaysysError as error:
+        print(f"interest: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -9,6 +9,9 @@ from raysys.errors import DataError
 from raysys.interest.interactions import NOTHING, Interactions
 from raysys.types import Bools, Ints
 
+ENOUGH = 500
+"""People asked about whom a validation may be as short as the test."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
@@ -128,7 +131,7 @@ def by_time(events: Interactions, at_ms: int, *, keep_seen: bool = False) -> Spl
 
     A user is asked once, at the first interaction of a stretch, for everything of the stretch; of
     users who are new in it nothing is known, and they are not asked about. The validation takes at
-    most a quarter of the time before the moment.
+    most a quarter of the time before the moment, and that much if a shorter one asks too few people.
 
     Raises:
         DataError: one of the three parts is empty.
@@ -136,15 +139,16 @@ def by_time(events: Interactions, at_ms: int, *, keep_seen: bool = False) -> Spl
     if not len(events):
         raise DataError("the log has no interactions")
     first, end = int(events.time_ms[0]), int(events.time_ms[-1]) + 1
-    length = min(end - at_ms, (at_ms - first) // 4)
-    if not first < at_ms < end or length <= 0:
+    longest = (at_ms - first) // 4
+    if not first < at_ms < end or longest <= 0:
         raise DataError(f"the log spans {first} to {end - 1} ms; split it at a moment inside, not at {at_ms}")
-    cut = at_ms - length
-    split = Split(
-        train=events.before(cut),
-        valid=stretch(events.before(at_ms), cut, new_only=not keep_seen),
-        test=stretch(events, at_ms, new_only=not keep_seen),
-    )
+    known = events.before(at_ms)
+    for length in (min(end - at_ms, longest), longest):
+        valid = stretch(known, at_ms - length, new_only=not keep_seen)
+        if len(valid) >= ENOUGH:
+            break
+    test = stretch(events, at_ms, new_only=not keep_seen)
+    split = Split(train=valid.before, valid=valid, test=test)
     for name, asked in (("validation", split.valid), ("test", split.test)):
         if not len(asked):
             raise DataError(f"no user known before is seen in the {name}; split the log at another moment")

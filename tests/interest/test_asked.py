@@ -80,6 +80,13 @@ def test_a_split_by_time_asks_for_everything_that_is_new_to_the_user() -> None:
     assert seen.test.truth[0].tolist() == [2, 3]
 
 
+def test_a_validation_reaches_back_for_people_where_the_test_is_short() -> None:
+    split = by_time(log([1, 2, 3], [4, 5], times=[[0, 75, 99], [10, 80]]), 96)
+    assert split.test.user.tolist() == [0]
+    assert split.valid.user.tolist() == [0, 1], "in the last 4 ms before the moment nobody did anything"
+    assert split.train.time_ms.tolist() == [0, 10]
+
+
 def test_a_moment_outside_the_log_is_refused() -> None:
     with pytest.raises(DataError, match="split it at a moment inside"):
         by_time(log([1, 2, 3]), 99)

@@ -228,6 +228,18 @@ def test_who_sent_seconds_or_refused_rows_is_told(tmp_path: Path) -> None:
     assert list(log.remarks()) == []
 
 
+def test_items_of_which_none_was_touched_may_be_written_otherwise(tmp_path: Path) -> None:
+    events = lines(tmp_path / "e.jsonl", [deed("a", "1", 1)])
+    items = lines(
+        tmp_path / "i.jsonl", [{"item_id": "1.0", "title": "one"}, {"item_id": "2.0", "title": "two"}]
+    )
+    assert [*read_events([events], [items]).remarks()] == [
+        "none of 2 described items is in any interaction; are ids written alike?"
+    ]
+    more = lines(tmp_path / "more.jsonl", [{"item_id": "1", "title": "one"}])
+    assert [*read_events([events], [items, more]).remarks()] == []
+
+
 def test_a_log_without_times_keeps_the_order_of_its_rows(tmp_path: Path) -> None:
     (tmp_path / "e.csv").write_text("user_id,item_id\n" + "".join(f"a,i{n}\n" for n in (3, 1, 2)))
     (tmp_path / "m.toml").write_text('[constants]\ntime_ms = 0\nkind = "view"\n')
