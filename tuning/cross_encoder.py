@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from raysys.bundle import Bundle
 from raysys.errors import ConfigError, DataError
 from raysys.evaluation.metrics import mean_error
 from raysys.relevance.cross_encoder import CrossConfig, fine_tune_pairs
@@ -32,7 +31,7 @@ from raysys.text.export import export_pairs, packaged_model
 from raysys.text.torch_pairs import PairNetwork, Reader
 from raysys.types import Floats
 from tuning.encoder_report import judges, ndcgs
-from tuning.relevance import read_judgements
+from tuning.lesson_options import add_options, judgements_of, schedule_of
 
 METRICS = "metrics.json"
 JUDGES = 400
@@ -109,25 +108,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    usual = CrossConfig()
-    parser.add_argument("judged", type=Path, nargs="?", help="judgements or clicks, a CSV")
-    parser.add_argument("--log", type=Path, nargs="+", default=[], help="impressions and interactions")
-    parser.add_argument("--bundle", type=Path, help="whose catalog a log, or an item_id of a file, speaks of")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--model", help="a folder or hub name of sentence-transformers to begin with")
-    parser.add_argument("--minutes", type=float, default=0.0, help="CPU minutes of learning; 0 is no limit")
-    parser.add_argument("--passes", type=float, default=usual.passes)
-    parser.add_argument("--rate", type=float, default=usual.learning_rate)
-    parser.add_argument("--layers", type=int, default=usual.layers, help="upper layers that learn")
+    add_options(parser, CrossConfig())
     given = parser.parse_args(arguments)
-    catalog = None if given.bundle is None else Bundle.load(given.bundle).catalog
-    judged = read_judgements(given.judged, given.log, catalog)
-    config = CrossConfig(
-        layers=given.layers,
-        learning_rate=given.rate,
-        passes=given.passes,
-        cpu_seconds=60.0 * given.minutes,
-    )
+    judged = judgements_of(given)
+    config = CrossConfig(**schedule_of(given))
     found = tune_cross_encoder(judged, given.out, config, model=given.model)
     for name, (mean, error) in found["ndcg"].items():
         print(f"{name:12} NDCG@5 {mean:.4f} ± {error:.4f} of {found['judges']} queries that it never saw")

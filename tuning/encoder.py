@@ -22,7 +22,6 @@ from typing import Any, get_args
 
 import torch
 
-from raysys.bundle import Bundle
 from raysys.errors import ConfigError
 from raysys.relevance.bi_encoder import EncoderConfig, Objective, fine_tune
 from raysys.relevance.fit import Judgements
@@ -37,7 +36,7 @@ from raysys.text.synonyms import read_synonyms
 from raysys.text.torch_encoder import Pieces, average, vectors
 from raysys.types import Floats
 from tuning.encoder_report import Reader, judges, measured, tell
-from tuning.relevance import read_judgements
+from tuning.lesson_options import add_options, judgements_of, schedule_of
 
 METRICS = "metrics.json"
 JUDGES = 400
@@ -175,15 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m tuning.encoder", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     usual = EncoderConfig()
-    parser.add_argument("judged", type=Path, nargs="?", help="judgements or clicks, a CSV")
-    parser.add_argument("--log", type=Path, nargs="+", default=[], help="impressions and interactions")
-    parser.add_argument("--bundle", type=Path, help="whose catalog a log, or an item_id of a file, speaks of")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--model", help="a folder or hub name of sentence-transformers to begin with")
-    parser.add_argument("--minutes", type=float, default=0.0, help="CPU minutes of learning; 0 is no limit")
-    parser.add_argument("--passes", type=float, default=usual.passes)
-    parser.add_argument("--rate", type=float, default=usual.learning_rate)
-    parser.add_argument("--layers", type=int, default=usual.layers, help="upper layers that learn")
+    add_options(parser, usual)
     parser.add_argument("--shards", type=int, default=2)
     parser.add_argument("--objective", nargs="+", choices=get_args(Objective), default=list(usual.objectives))
     parser.add_argument("--negatives", type=int, default=0, help="mined for each query")
@@ -191,15 +182,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--replace", type=float, default=0.0, help="chance of a synonym in a phrase's place")
     parser.add_argument("--synonyms", type=Path, help="a group of phrases a line, apart by commas")
     given = parser.parse_args(arguments)
-    catalog = None if given.bundle is None else Bundle.load(given.bundle).catalog
-    judged = read_judgements(given.judged, given.log, catalog)
+    judged = judgements_of(given)
     groups = () if given.synonyms is None else tuple(map(tuple, read_synonyms(given.synonyms)))
     config = EncoderConfig(
         objectives=tuple(given.objective),
-        layers=given.layers,
-        learning_rate=given.rate,
-        passes=given.passes,
-        cpu_seconds=60.0 * given.minutes,
+        **schedule_of(given),
         augmenter=Augmenter(given.drop, given.replace, groups),
     )
     found = tune_encoder(

@@ -31,7 +31,6 @@ class EncoderConfig(Schedule):
     objectives: tuple[Objective, ...] = ("graded",)
     """What a step minimizes, summed; see `raysys.relevance.objectives`."""
     layers: int = 3
-    """So many of the upper layers learn."""
     learning_rate: float = 3e-5
     augmenter: Augmenter = field(default_factory=Augmenter)
     """How queries are said otherwise while learning."""
@@ -42,8 +41,6 @@ class EncoderConfig(Schedule):
             raise ConfigError(
                 f"objectives are {self.objectives}, expected graded, ordered, contrastive or several of them"
             )
-        if self.layers < 1:
-            raise ConfigError(f"layers is {self.layers}, must be at least 1")
 
 
 def fine_tune(

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from raysys.errors import ConfigError
 from raysys.relevance.fit import Judgements
 from raysys.relevance.learner import Check, Schedule, learn
 from raysys.relevance.lessons import Lesson, portion
@@ -34,14 +33,8 @@ class CrossConfig(Schedule):
     learning_rate: float = 1.5e-4
     pairs: int = 64
     held_out: float = 0.0
-    """None: the share of the queries that judges it is kept from it anyway, see `tuning.cross`."""
+    """None: the share of the queries that judges it is kept from it anyway, see `tuning.cross_encoder`."""
     layers: int = 4
-    """So many of the upper layers learn."""
-
-    def __post_init__(self) -> None:
-        Schedule.__post_init__(self)
-        if self.layers < 1:
-            raise ConfigError(f"layers is {self.layers}, must be at least 1")
 
 
 def fine_tune_pairs(

@@ -28,6 +28,8 @@ class Schedule:
     """How long and how fast something learns."""
 
     learning_rate: float
+    layers: int
+    """So many of the upper layers learn."""
     pairs: int = 96
     """In a step, and about so many: the pairs of a query stay together."""
     passes: float = 1.0
@@ -44,7 +46,7 @@ class Schedule:
     def __post_init__(self) -> None:
         if not 0.0 <= self.held_out < 1.0:
             raise ConfigError(f"held_out is {self.held_out}, must be in [0, 1)")
-        for name in ("pairs", "checks", "patience"):
+        for name in ("layers", "pairs", "checks", "patience"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, must be at least 1")
         if self.passes <= 0.0 or self.cpu_seconds < 0.0 or self.learning_rate <= 0.0:
