@@ -253,11 +253,7 @@ class Service:
         texts = ranker.unread(sent) if sent.texts and query.text.strip() else []
         if not texts:
             return None
-        try:
-            return self.batches.start(ranker.read, texts, _going(seconds, gone))
-        except Busy:
-            missing.append("encoder")
-            return None
+        return self._begun("encoder", missing, ranker.read, texts, _going(seconds, gone))
 
     def _pairs(
         self,
@@ -272,10 +268,16 @@ class Service:
         texts = ranker.unread_pairs(query, sent)
         if not texts:
             return None
+        return self._begun("cross_encoder", missing, ranker.read_pairs, query, texts, _going(seconds, gone))
+
+    def _begun(
+        self, part: Part, missing: list[Part], work: Callable[..., bool], *args: Any
+    ) -> "Future[bool] | None":
+        """Work among the batches, or that the part has to be done without."""
         try:
-            return self.batches.start(ranker.read_pairs, query, texts, _going(seconds, gone))
+            return self.batches.start(work, *args)
         except Busy:
-            missing.append("cross_encoder")
+            missing.append(part)
             return None
 
     def _reading(self, meet: Callable[[], Asker]) -> "Future[Asker] | None":
