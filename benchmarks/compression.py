@@ -72,7 +72,7 @@ def of_set(
     else:
         _, source, _ = study.networks(asked)
     config = study.interest(
-        Tuned(systems={}, settings={}, ndcg={}, following=Following()), heard=study.network
+        Tuned(systems={}, settings={}, ndcg={}, following=Following()), heard=source is not None
     )
     lesson = sampled(asked[0], people)
     fitted = study.fitted([lesson], config, source, source)
