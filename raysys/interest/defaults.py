@@ -47,7 +47,7 @@ def network_config(events: Interactions, items: int, cpu_seconds: float, *, seed
         return NetworkConfig(
             width=96 if deep else 64,
             blocks=3 if passes >= 2.0 * DEEP else 2 if deep else 1,
-            dropout=0.1,
+            dropout=0.1 if deep else 0.05,
             learning_rate=4e-3 if deep else 6e-3,
             cpu_seconds=cpu_seconds,
             seed=seed,
