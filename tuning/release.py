@@ -14,7 +14,7 @@ from raysys.dataset.read import Read, read, together
 from raysys.errors import RaysysError
 from raysys.evaluation.estimate import Estimate
 from raysys.log import read_records
-from raysys.releases import current, metrics_of, previous, publish, rollback
+from raysys.releases import current, metrics_of, previous, publish
 from raysys.replay import Replayer
 from tuning.gate import Quality, Verdict, judge
 
@@ -77,13 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     submit.add_argument("--events", type=Path, nargs="+", default=[], help="impressions and interactions")
     submit.add_argument("--force", action="store_true", help="release anyway; the manifest remembers")
     submit.set_defaults(run=_submit)
-    for name, run, words in (
-        ("show", _show, "say which bundle is released, why, and which were before it"),
-        ("rollback", _rollback, "go back to the previous bundle that is whole"),
-    ):
-        command = commands.add_parser(name, help=words)
-        command.add_argument("bundles", type=Path, help="the folder of released bundles")
-        command.set_defaults(run=run)
+    show = commands.add_parser("show", help="say which bundle is released, why, and which were before it")
+    show.add_argument("bundles", type=Path, help="the folder of released bundles")
+    show.set_defaults(run=_show)
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
@@ -124,12 +120,6 @@ def _show(options: argparse.Namespace) -> int:
         print(f"  gate {gate['kind']}{' (forced)' if gate['forced'] else ''}: {gate['reason']}")
     for name in previous(options.bundles):
         print(f"before: {name}")
-    return 0
-
-
-def _rollback(options: argparse.Namespace) -> int:
-    old, new = rollback(options.bundles)
-    print(f"was: {old.name}\nis:  {new.name}")
     return 0
 
 

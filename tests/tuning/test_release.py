@@ -14,7 +14,7 @@ from raysys.events import Event, Impression, Interaction, encode_event
 from raysys.log import RecordWriter
 from raysys.policy.scorer import Policy
 from raysys.ranker import Ranker
-from raysys.releases import current, metrics_of
+from raysys.releases import current, metrics_of, rollback
 from raysys.signals import SIGNALS
 from raysys.state.memory import MemoryStore
 from raysys.types import Candidates, QueryId
@@ -242,7 +242,7 @@ def test_the_log_refuses_the_worse_policy_and_lets_the_better_one_through(
     assert current(shop / "bundles") != first
     assert main(["show", str(shop / "bundles")]) == 0
     assert f"before: {first and first.name}" in capsys.readouterr().out
-    assert main(["rollback", str(shop / "bundles")]) == 0
+    rollback(shop / "bundles")
     assert current(shop / "bundles") == first
 
 
