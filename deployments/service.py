@@ -20,6 +20,7 @@ from deployments.live import LiveBundle, number
 from raysys.errors import Part, PartError
 from raysys.ranker import Ranker
 from raysys.state.protocol import StateStore
+from raysys.surfaces.ahead import Unread
 from raysys.surfaces.asker import Asker
 from raysys.surfaces.experts import Encoder
 from raysys.types import Candidates, Floats, Query
@@ -125,20 +126,15 @@ class Service:
         vector, encoding, missing = self._vector(ranker, query.text, vector)
         reading = self._reading(partial(ranker.meet, query, tuple(missing), promotes=promotes))
         gone = threading.Event()
-        seconds = until - request.watch.spent()
-        texts = None if sent is None else self._texts(ranker, query, sent, seconds, gone, missing)
-        pairs = self._pairs(ranker, query, sent, seconds, gone, missing) if closely and sent else None
+        works = [] if sent is None else ranker.unread(query, sent, closely=closely)
+        ahead = self._ahead(works, _going(until - request.watch.spent(), gone), missing)
         try:
             if encoding is not None:
                 seconds = until - request.watch.spent()
                 vector = await self._encoded("encoder", self.texts, encoding, seconds, missing)
-            works: tuple[tuple[Part, Future[bool] | None], ...] = (
-                ("encoder", texts), ("cross_encoder", pairs),
-            )  # fmt: skip
-            for part, work in works:
-                if work is not None:
-                    seconds = until - request.watch.spent()
-                    await request.awaited(self._encoded(part, self.batches, work, seconds, missing))
+            for part, work in ahead:
+                seconds = until - request.watch.spent()
+                await request.awaited(self._encoded(part, self.batches, work, seconds, missing))
         finally:
             gone.set()
         asker = await self._met(reading, until - request.watch.spent(), missing)
@@ -240,45 +236,17 @@ class Service:
         except Busy:
             return None, None, ["encoder"]
 
-    def _texts(
-        self,
-        ranker: Ranker,
-        query: Query,
-        sent: Candidates,
-        seconds: float,
-        gone: threading.Event,
-        missing: list[Part],
-    ) -> "Future[bool] | None":
-        """The work on vectors of unknown items' texts; it ends by itself when the time is up."""
-        texts = ranker.unread(sent) if sent.texts and query.text.strip() else []
-        if not texts:
-            return None
-        return self._begun("encoder", missing, ranker.read, texts, _going(seconds, gone))
-
-    def _pairs(
-        self,
-        ranker: Ranker,
-        query: Query,
-        sent: Candidates,
-        seconds: float,
-        gone: threading.Event,
-        missing: list[Part],
-    ) -> "Future[bool] | None":
-        """The work of the cross-encoder on the first candidates; it ends by itself when the time is up."""
-        texts = ranker.unread_pairs(query, sent)
-        if not texts:
-            return None
-        return self._begun("cross_encoder", missing, ranker.read_pairs, query, texts, _going(seconds, gone))
-
-    def _begun(
-        self, part: Part, missing: list[Part], work: Callable[..., bool], *args: Any
-    ) -> "Future[bool] | None":
-        """Work among the batches, or that the part has to be done without."""
-        try:
-            return self.batches.start(work, *args)
-        except Busy:
-            missing.append(part)
-            return None
+    def _ahead(
+        self, works: Sequence[Unread], go_on: Callable[[], bool], missing: list[Part]
+    ) -> list[tuple[Part, "Future[bool]"]]:
+        """The reading of texts, begun among the batches; what has no room there is done without."""
+        begun = []
+        for work in works:
+            try:
+                begun.append((work.part, self.batches.start(work.read, go_on)))
+            except Busy:
+                missing.append(work.part)
+        return begun
 
     def _reading(self, meet: Callable[[], Asker]) -> "Future[Asker] | None":
         try:

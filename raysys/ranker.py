@@ -27,8 +27,8 @@ from raysys.surfaces.ads import (
     reserve_from,
     with_ad_value,
 )
+from raysys.surfaces.ahead import Unread, unread_pairs, unread_texts
 from raysys.surfaces.asker import Asker, Experts
-from raysys.surfaces.closer import texts_of
 from raysys.surfaces.feed import as_candidates, feed_rows, similar_rows, trending_rows
 from raysys.surfaces.judge import AD_VALUE, Judge
 from raysys.surfaces.live import Live
@@ -40,7 +40,7 @@ from raysys.surfaces.order import (
     pointwise,
     weighed,
 )
-from raysys.surfaces.pool import distinct, engine_positions
+from raysys.surfaces.pool import distinct
 from raysys.surfaces.settings import rules_of
 from raysys.types import Candidates, Floats, ItemId, Query, Ranking, Reason
 
@@ -266,48 +266,21 @@ class Ranker:
         encoder = self.bundle.encoder
         return None if encoder is None else np.asarray(encoder.encode([text])[0])
 
-    def unread(self, candidates: Candidates) -> list[str]:
-        """Texts of candidates that are no items and have no vector yet: `read` makes them one."""
-        encoder, known = self.bundle.encoder, self._live.catalog.index
-        if encoder is None:
-            return []
-        texts = (text for place, text in candidates.texts.items() if candidates.item_ids[place] not in known)
-        return [text for text in dict.fromkeys(texts) if encoder.cached(text) is None]
+    def unread(self, query: Query, candidates: Candidates, *, closely: bool = False) -> list[Unread]:
+        """What of the candidates encoders have yet to read, so that a ranking need not wait for it.
 
-    def read(self, texts: Sequence[str], go_on: Callable[[], bool]) -> bool:
-        """Give texts their vectors, one by one for as long as `go_on`; whether all have theirs.
-
-        Raises:
-            PartError: the encoder failed.
+        Args:
+            closely: whether the first of them are for the cross-encoder, if the bundle has one.
         """
-        for text in texts:
-            if not go_on():
-                return False
-            self.encode(text)
-        return True
-
-    def unread_pairs(self, query: Query, candidates: Candidates) -> list[str]:
-        """Texts of the engine's first candidates that the cross-encoder has yet to read with the query."""
-        cross, length = self.bundle.cross_encoder, self.bundle.settings.of(query.surface).read_closely
-        if cross is None or not query.text.strip():
+        parts, catalog, found = self.bundle, self._live.catalog, []
+        if not query.text.strip():
             return []
-        once = distinct(candidates)
-        places = np.flatnonzero(engine_positions(once) < length).tolist()
-        texts = texts_of(once, self._live.catalog, places).values()
-        return [text for text in dict.fromkeys(texts) if cross.cached(query.text, text) is None]
-
-    def read_pairs(self, query: Query, texts: Sequence[str], go_on: Callable[[], bool]) -> bool:
-        """Read texts with the query, one by one for as long as `go_on`; whether all were read.
-
-        Raises:
-            PartError: the cross-encoder failed.
-        """
-        for text in texts:
-            if not go_on():
-                return False
-            if self.bundle.cross_encoder is not None:
-                self.bundle.cross_encoder.relevance(query.text, [text])
-        return True
+        if parts.encoder is not None:
+            found.append(unread_texts(parts.encoder, candidates, catalog))
+        if closely and parts.cross_encoder is not None:
+            length = parts.settings.of(query.surface).read_closely
+            found.append(unread_pairs(parts.cross_encoder, query.text, candidates, catalog, length))
+        return [work for work in found if work.texts]
 
     def cached_vector(self, text: str) -> Floats | None:
         """The vector (384,) of a text that was encoded lately, at once; else None."""

@@ -124,14 +124,15 @@ def test_what_was_read_before_counts_when_there_is_no_time() -> None:
 
 def test_pairs_are_read_once_and_for_as_long_as_somebody_waits() -> None:
     reads, sent = ranker(), Candidates.of([*ALL, "i0"])
-    texts = reads.unread_pairs(asked(), sent)
-    assert len(texts) == FIRST
+    [work] = reads.unread(asked(), sent, closely=True)
+    assert (work.part, len(work.texts)) == ("cross_encoder", FIRST)
     turns = iter([True, True, False])
-    assert not reads.read_pairs(asked(), texts, lambda: next(turns))
-    assert reads.unread_pairs(asked(), sent) == texts[2:]
-    assert reads.read_pairs(asked(), texts, lambda: True)
-    assert not reads.unread_pairs(asked(), sent)
-    assert not reads.unread_pairs(asked(text=""), sent)
+    assert not work.read(lambda: next(turns))
+    [rest] = reads.unread(asked(), sent, closely=True)
+    assert rest.texts == work.texts[2:]
+    assert rest.read(lambda: True)
+    assert not reads.unread(asked(), sent, closely=True)
+    assert not reads.unread(asked(text=""), sent, closely=True)
 
 
 def test_a_bundle_keeps_it_and_one_without_is_as_before(tmp_path: Path) -> None:

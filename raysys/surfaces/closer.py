@@ -5,7 +5,7 @@ raysys thinks of its neighbors: who else is sent changes nothing. Where the engi
 that split lists, nobody is read.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -14,7 +14,7 @@ import numpy as np
 from raysys.catalog import Catalog
 from raysys.errors import Part, PartError
 from raysys.surfaces.experts import CrossEncoder
-from raysys.surfaces.pool import Pool
+from raysys.surfaces.pool import Pool, distinct, engine_positions
 from raysys.types import Candidates, Floats
 
 
@@ -60,10 +60,16 @@ def closest(pool: Pool, catalog: Catalog, length: int) -> dict[int, str]:
     """
     if pool.positions is None:
         return {}
-    return texts_of(pool.candidates, catalog, np.flatnonzero(pool.positions < length).tolist())
+    return _texts_of(pool.candidates, catalog, np.flatnonzero(pool.positions < length).tolist())
 
 
-def texts_of(candidates: Candidates, catalog: Catalog, places: Sequence[int]) -> dict[int, str]:
+def first_texts(candidates: Candidates, catalog: Catalog, length: int) -> Iterable[str]:
+    """The same of candidates as they were sent, before any filter."""
+    once = distinct(candidates)
+    return _texts_of(once, catalog, np.flatnonzero(engine_positions(once) < length).tolist()).values()
+
+
+def _texts_of(candidates: Candidates, catalog: Catalog, places: Sequence[int]) -> dict[int, str]:
     """What candidates at these places, items and unknown texts, say of themselves, if anything."""
     found = {}
     for place in places:

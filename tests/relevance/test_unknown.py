@@ -1,5 +1,7 @@
 """A text that is no item is understood like one: it gets a vector, once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -33,14 +35,17 @@ def test_a_text_without_a_common_word_is_told_apart_by_its_meaning(ranker: Ranke
 
 
 def test_only_texts_of_unknown_items_without_a_vector_are_read(ranker: Ranker) -> None:
-    candidates = sent("x", "y", "i3")
-    assert ranker.unread(candidates) == ["tea from china", "rum"]
-    assert ranker.read(["rum"], lambda: True)
-    assert ranker.unread(candidates) == ["tea from china"]
+    query, candidates = fakes.ask(text="rum"), sent("x", "y", "i3")
+    [work] = ranker.unread(query, candidates)
+    assert (work.part, work.texts) == ("encoder", ["tea from china", "rum"])
+    assert replace(work, texts=["rum"]).read(lambda: True)
+    assert [work.texts for work in ranker.unread(query, candidates)] == [["tea from china"]]
+    assert not ranker.unread(fakes.ask(text=" "), candidates)
 
 
 def test_reading_stops_when_it_is_told_to_and_words_decide(ranker: Ranker) -> None:
-    assert not ranker.read(["rum", "tea from china"], lambda: False)
+    [work] = ranker.unread(fakes.ask(text="rum"), sent("x", "y"))
+    assert not work.read(lambda: False)
     vector = encode_texts(["rum"])[0]
     without = ranker.score(fakes.ask(text="rum"), sent("x", "y"), vector, ["encoder"])
     by_words = ranker.score(fakes.ask(text="rum"), sent("x", "y"), None, ["encoder"])
