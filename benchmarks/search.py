@@ -22,7 +22,7 @@ from raysys.relevance.model import MEANING, Mix
 from raysys.relevance.scorer import RelevanceScorer
 from raysys.signals import SIGNALS, SignalConstants
 from raysys.text.encoder import TextEncoder
-from raysys.types import Floats
+from raysys.types import Floats, Wording
 
 ENCODER = Path("var/encoder")
 MEASURES = {5: nDCG @ 5, 10: nDCG @ 10}
@@ -133,7 +133,7 @@ def costs(judged: Judged, scorer: RelevanceScorer, vectors: tuple[Floats, Floats
     encode = spent(lambda: encoder.encode(queries))[1] / len(queries)
     print(f"\nencode a query {1e6 * encode:.0f} µs CPU")
     for size in (100, 1_000):
-        texts, others = judged.titles[:size], vectors[1][:size]
+        texts, others = list(map(Wording, judged.titles[:size])), vectors[1][:size]
         cold = spent(lambda t=texts, v=others: scorer.features_of_texts("warm", vectors[0][0], t, v))[1]
         each = spent(
             lambda t=texts, v=others: np.concatenate(

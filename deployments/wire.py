@@ -26,6 +26,7 @@ from raysys.types import (
     Surface,
     Understood,
     UserId,
+    Wording,
 )
 
 MOST_CANDIDATES = 10_000
@@ -116,7 +117,9 @@ class RankRequest(_Asked, kw_only=True):
         return Candidates(
             item_ids=tuple(ItemId(c.item_id) for c in self.candidates),
             engine_scores=np.array(scores) if scores else None,
-            texts={n: c.text for n, c in enumerate(self.candidates) if c.text},
+            texts={
+                n: Wording.of(c.text, c.attributes or {}) for n, c in enumerate(self.candidates) if c.text
+            },
             attributes={n: c.attributes for n, c in enumerate(self.candidates) if c.attributes},
         )
 

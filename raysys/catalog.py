@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from raysys.errors import BundleError, DataError
 from raysys.events import ItemUpdate
-from raysys.types import Bools, Floats, Ints
+from raysys.types import Bools, Floats, Ints, Wording
 
 TEXT_WIDTH = 384
 """Width of a text vector."""
@@ -112,8 +112,11 @@ class Catalog:
 
     def text(self, row: int) -> str:
         """What an item says of itself: title, category and brand."""
-        parts = (self.titles[row], self.categories[row].replace("/", " "), self.brands[row])
-        return " ".join(part for part in parts if part)
+        return self.wording(row).text
+
+    def wording(self, row: int) -> Wording:
+        """The same, part by part."""
+        return Wording(self.titles[row], self.categories[row], self.brands[row])
 
     def hashes_of(self, ids: Sequence[str], rows: Ints) -> npt.NDArray[np.uint64]:
         """The 64-bit hash (C,) of each id, looked up where its row is known."""

@@ -13,7 +13,7 @@ except `propensity`, which is always the logging policy's.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NewType, TypeAlias
+from typing import Any, Literal, NamedTuple, NewType, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -124,6 +124,35 @@ class Query:
         return key_of(self.user_id, self.session_id)
 
 
+class Wording(NamedTuple):
+    """What is said of an item in words, by its shop or by whoever sends it: the same words mean the same."""
+
+    title: str
+    category: str = ""
+    """A path, `grocery/dairy/milk`; empty if unknown."""
+    brand: str = ""
+
+    @classmethod
+    def of(cls, title: str, attributes: Mapping[str, Any]) -> Self:
+        """With the category and the brand among attributes, if they are texts."""
+        category, brand = (told if isinstance(told := attributes.get(name), str) else "" for name in NAMED)
+        return cls(title, category, brand)
+
+    @property
+    def fields(self) -> tuple[str, str, str]:
+        """Each as a text of its own."""
+        return self.title, self.category.replace("/", " "), self.brand
+
+    @property
+    def text(self) -> str:
+        """All in one line, as encoders read it."""
+        return " ".join(part for part in self.fields if part)
+
+
+NAMED = Wording._fields[1:]
+"""Attributes that are part of a wording."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
     """Items that the host found for a query, not yet judged: one column per field, (C,) each."""
@@ -131,8 +160,8 @@ class Candidates:
     item_ids: tuple[ItemId, ...]
     engine_scores: Floats | None = None
     """The host's own scores, NaN where it sent none; comparable only within one query."""
-    texts: Mapping[int, str] = field(default_factory=dict)
-    """Text of candidates that came with one, by index."""
+    texts: Mapping[int, Wording] = field(default_factory=dict)
+    """What candidates say of themselves that came with a text, by index; read of unknown items."""
     attributes: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     """Attributes of candidates that came with some, by index; they win over the catalog's."""
 

@@ -16,7 +16,7 @@ from raysys.errors import PartError
 from raysys.events import ItemUpdate
 from raysys.signals import SIGNALS, SignalConstants
 from raysys.state.protocol import State
-from raysys.types import Floats, Ints, ItemId, Query, QueryId, Surface, Understood
+from raysys.types import Floats, Ints, ItemId, Query, QueryId, Surface, Understood, Wording
 
 NOW_MS = 1_700_000_000_000
 
@@ -105,13 +105,13 @@ class FakeRelevance(Folder):
     """Share of the query's words that a text has."""
 
     def scores(self, text: str, vector: Floats | None, rows: Ints, catalog: Catalog) -> Floats:
-        return self.of_texts(text, vector, [catalog.text(row) for row in rows.tolist()], None)
+        return self.of_texts(text, vector, [catalog.wording(row) for row in rows.tolist()], None)
 
     def of_texts(
-        self, text: str, vector: Floats | None, texts: Sequence[str], vectors: Floats | None
+        self, text: str, vector: Floats | None, texts: Sequence[Wording], vectors: Floats | None
     ) -> Floats:
         words = set(text.lower().split())
-        return np.array([len(words & set(t.lower().split())) / len(words) for t in texts], np.float32)
+        return np.array([len(words & set(t.text.lower().split())) / len(words) for t in texts], np.float32)
 
     def understood(self, text: str) -> Understood:
         return Understood(words=tuple(text.lower().split()))
@@ -120,7 +120,7 @@ class FakeRelevance(Folder):
         return ["as a fake sees it"] * len(rows)
 
     def notes_of_texts(
-        self, text: str, vector: Floats | None, texts: Sequence[str], vectors: Floats | None
+        self, text: str, vector: Floats | None, texts: Sequence[Wording], vectors: Floats | None
     ) -> list[str]:
         return ["as a fake sees it"] * len(texts)
 

@@ -14,7 +14,7 @@ from raysys.ranker import Ranker
 from raysys.signals import SIGNALS
 from raysys.state.memory import MemoryStore
 from raysys.surfaces.settings import Settings
-from raysys.types import Candidates, Filter, Floats, ItemId, Query, Ranking
+from raysys.types import Candidates, Filter, Floats, ItemId, Query, Ranking, Wording
 from tests import fakes
 from tests.fakes import FakeCrossEncoder, FakePolicy, ask, ids
 
@@ -83,7 +83,7 @@ def test_reasons_add_up_and_tell_of_it() -> None:
 
 def test_a_text_of_an_unknown_item_is_read_too_and_one_without_a_text_is_not() -> None:
     cross = FakeCrossEncoder()
-    sent = Candidates(item_ids=ids("new", "silent", "i0"), texts={0: "a kettle"})
+    sent = Candidates(item_ids=ids("new", "silent", "i0"), texts={0: Wording("a kettle")})
     ranker(cross_encoder=cross).rank(asked(), sent)
     assert [text for _, text in cross.asked] == ["a kettle", "the i0 grocery dairy acme"]
 

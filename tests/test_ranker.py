@@ -20,7 +20,18 @@ from raysys.state.protocol import Hold, StateStore
 from raysys.surfaces.ads import Placement
 from raysys.surfaces.order import spreads, valuation, weighed
 from raysys.surfaces.settings import Settings
-from raysys.types import Boost, Candidates, Diversify, Filter, Floats, PageContext, Pin, QueryId, Ranking
+from raysys.types import (
+    Boost,
+    Candidates,
+    Diversify,
+    Filter,
+    Floats,
+    PageContext,
+    Pin,
+    QueryId,
+    Ranking,
+    Wording,
+)
 from tests import fakes
 from tests.fakes import NOW_MS, FakeChoice, FakeEncoder, FakeInterest, FakePolicy, ask, ids
 
@@ -321,7 +332,7 @@ def test_a_decision_explains_itself(store: StateStore) -> None:
 
 def test_documents_are_scored_by_themselves_between_zero_and_one(ranker: Ranker) -> None:
     def scores(*texts: str) -> Floats:
-        sent = Candidates(item_ids=ids(*[""] * len(texts)), texts=dict(enumerate(texts)))
+        sent = Candidates(item_ids=ids(*[""] * len(texts)), texts=dict(enumerate(map(Wording, texts))))
         return ranker.score(ask(text="the i3"), sent)
 
     found = scores("the i3", "something else", "the i3")

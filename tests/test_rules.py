@@ -7,13 +7,13 @@ import pytest
 
 from raysys.errors import DataError
 from raysys.rules import Fields, apply_rules, chosen, parse_filter, parse_rule, rule_table
-from raysys.types import Boost, Candidates, Diversify, Filter, ItemId, Pin
+from raysys.types import Boost, Candidates, Diversify, Filter, ItemId, Pin, Wording
 from tests.fakes import ids, shop
 
 SENT = Candidates(
     item_ids=ids("i0", "i1", "i2", "stranger"),
     engine_scores=np.array([4.0, 3.0, 2.0, 1.0]),
-    texts={3: "a stranger"},
+    texts={3: Wording("a stranger")},
     attributes={1: {"brand": "cord", "sizes": ["s", "m"]}, 3: {"price_micros": 5}},
 )
 FIELDS = Fields(shop(), shop().rows(SENT.item_ids), SENT)
@@ -48,7 +48,7 @@ def test_chosen_candidates_keep_what_came_with_them() -> None:
     assert few.item_ids == ids("i1", "stranger")
     assert few.engine_scores is not None
     assert few.engine_scores.tolist() == [3.0, 1.0]
-    assert few.texts == {1: "a stranger"}
+    assert few.texts == {1: Wording("a stranger")}
     assert few.attributes == {0: SENT.attributes[1], 1: SENT.attributes[3]}
 
 

@@ -1,12 +1,12 @@
 """Documents to candidates: texts, objects, and where the operator says so, JSON in a text and bare ids."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from deployments.dialects.dialect import Asked, Document
-from raysys.types import Candidates, ItemId
+from raysys.types import NAMED, Candidates, ItemId, Wording
 
 
 class Reading(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -27,7 +27,8 @@ def texts_of(asked: Asked, reading: Reading) -> tuple[list[str], Candidates]:
     """Text (C,) of each document, and the documents as candidates.
 
     An item that the catalog knows counts with all that is known of it, every other document with
-    its text; an object's fields count for filters and rules. One call may mix them all.
+    its text, and an object with its category and brand; its fields count for filters and rules. One
+    call may mix them all.
 
     Raises:
         ValueError: `item_ids` does not fit the documents.
@@ -41,13 +42,15 @@ def texts_of(asked: Asked, reading: Reading) -> tuple[list[str], Candidates]:
     objects = {n: each for n, each in enumerate(documents) if isinstance(each, dict)}
     texts: list[str] = [each if isinstance(each, str) else "" for each in documents]
     names = list(texts) if "id" in reading.documents else [""] * len(texts)
+    wordings = list(map(Wording, texts))
     for place, told in objects.items():
-        texts[place] = words_of(told, asked.fields, reading.id_field)
+        keys = keys_of(told, asked.fields, reading.id_field)
+        texts[place], wordings[place] = words_of(told, keys), wording_of(told, asked.fields, keys)
         names[place] = named(told.get(reading.id_field))
     if ids is not None:
         names = [named(told) or name for told, name in zip(ids, names, strict=True)]
     return texts, Candidates(
-        item_ids=tuple(map(ItemId, names)), texts=dict(enumerate(texts)), attributes=objects
+        item_ids=tuple(map(ItemId, names)), texts=dict(enumerate(wordings)), attributes=objects
     )
 
 
@@ -56,13 +59,23 @@ def named(told: object) -> str:
     return str(told) if isinstance(told, str | int) and not isinstance(told, bool) else ""
 
 
-def words_of(told: dict[str, Any], fields: Sequence[str], id_field: str) -> str:
-    """The words of an object: the fields asked for, else its `text`, else all of its values."""
+def keys_of(told: Mapping[str, Any], fields: Sequence[str], id_field: str) -> Sequence[str]:
+    """What of an object makes its text: the fields asked for, else its `text`, else all but the id."""
     if fields:
-        return " ".join(_words(told.get(field) for field in fields))
-    if "text" in told:
-        return " ".join(_words([told["text"]]))
-    return " ".join(_words(value for key, value in told.items() if key != id_field))
+        return fields
+    return ("text",) if "text" in told else [key for key in told if key != id_field]
+
+
+def words_of(told: Mapping[str, Any], keys: Iterable[str]) -> str:
+    """The words of some of an object's values."""
+    return " ".join(_words(told.get(key) for key in keys))
+
+
+def wording_of(told: Mapping[str, Any], fields: Sequence[str], keys: Iterable[str]) -> Wording:
+    """An object in the words of an item: category and brand stand apart, where they are asked for."""
+    wording = Wording.of("", {name: told.get(name) for name in NAMED if not fields or name in fields})
+    apart = {name for name in NAMED if getattr(wording, name)}
+    return wording._replace(title=words_of(told, (key for key in keys if key not in apart)))
 
 
 def _words(values: Iterable[object]) -> list[str]:

@@ -12,17 +12,19 @@ import numpy.typing as npt
 from raysys.catalog import Catalog
 from raysys.relevance.ragged import Anything, Ragged, Shelf
 from raysys.text.analysis import Analyzer
-from raysys.text.normalize import normalize
+from raysys.text.normalize import MOST_CHARACTERS, normalize
 from raysys.text.quantities import Quantity
-from raysys.types import Ints
+from raysys.types import Ints, Wording
 
 FIELDS = ("title", "category", "brand", "attributes", "description")
-"""In the order of the top bits of a word; a text that is no item is all title."""
+"""In the order of the top bits of a word; what is no item has the first three at most."""
 MOST_WORDS = 128
 """Of a field; the rest of a long text is not read."""
 HASH_BITS = 29
 HASH = np.uint32((1 << HASH_BITS) - 1)
 """What is left of a word without its field: two given words meet in one hash once in 500 million times."""
+LONG = 64
+"""Letters of a word that are read in threes; longer words are mostly none, and are not kept in memory."""
 LETTER_HASHES = 1 << 14
 """Different hashes of three letters; a document of sixty meets a wrong one four times in a thousand."""
 CACHED = 20_000
@@ -72,9 +74,12 @@ def name_hash(name: str) -> int:
     return (zlib.crc32(told.encode(errors="surrogatepass")) or 1) if told else 0
 
 
-@lru_cache(maxsize=65_536)
-def _hashed(token: str) -> tuple[int, tuple[int, ...]]:
-    return token_hash(token), tuple(trigrams_of(token))
+def _hashes(token: str) -> tuple[int, list[int]]:
+    """A word's own hash and those of its letters in threes."""
+    return token_hash(token), trigrams_of(token[:LONG])
+
+
+_hashed = lru_cache(maxsize=65_536)(_hashes)
 
 
 def read_fields(analyzer: Analyzer, fields: Sequence[str]) -> Document:
@@ -85,14 +90,14 @@ def read_fields(analyzer: Analyzer, fields: Sequence[str]) -> Document:
     for number, text in enumerate(fields):
         if not text:
             continue
-        read = analyzer.read(text)
-        for token in read.tokens[:MOST_WORDS]:
-            word, letters = _hashed(token)
+        read = analyzer.read(text, MOST_WORDS)
+        for token in read.tokens:
+            word, letters = _hashed(token) if len(token) <= LONG else _hashes(token)
             words.append(word | number << HASH_BITS)
             if number == 0:
                 trigrams.update(letters)
         words.append(0)
-        sizes += read.quantities[:MOST_WORDS]
+        sizes += read.quantities
     return Document(
         np.array(words or [0], np.uint32),
         np.array([*sorted(trigrams), LETTER_HASHES], np.uint16),
@@ -106,9 +111,7 @@ def fields_of(catalog: Catalog, row: int) -> list[str]:
     told = dict(catalog.attributes[row])
     description = told.pop("description", "")
     return [
-        catalog.titles[row],
-        catalog.categories[row].replace("/", " "),
-        catalog.brands[row],
+        *catalog.wording(row).fields,
         " ".join(_texts(told.values())),
         description if isinstance(description, str) else "",
     ]
@@ -129,7 +132,7 @@ class Library:
         self._lock = threading.Lock()
         self._columns: tuple[tuple[Any, ...], ...] = ((), (), (), ())
         self._empty()
-        self._texts = lru_cache(maxsize=CACHED)(lambda text: read_fields(analyzer, (text,)))
+        self._texts = lru_cache(maxsize=CACHED)(lambda wording: read_fields(analyzer, wording.fields))
         self._analyzer = analyzer
 
     def _empty(self) -> None:
@@ -149,9 +152,11 @@ class Library:
                 self._known[row] = True
             return Documents(*(shelf.pick(rows) for shelf in self._shelves))
 
-    def texts(self, texts: Sequence[str]) -> Documents:
+    def texts(self, texts: Sequence[Wording]) -> Documents:
         """Texts (C,) that are no items."""
-        columns: Iterable[tuple[Anything, ...]] = zip(*map(self._texts, texts), strict=True)
+        # what would be cut in reading is cut before it is kept, or one request could fill the memory
+        kept = (Wording(*(part[:MOST_CHARACTERS] for part in wording)) for wording in texts)
+        columns: Iterable[tuple[Anything, ...]] = zip(*map(self._texts, kept), strict=True)
         return Documents(*(Ragged.of(column) for column in columns))
 
     @property

@@ -12,7 +12,7 @@ from raysys.errors import ConfigError, DataError
 from raysys.relevance.features import NAMES
 from raysys.relevance.model import MEANING, Learned, Model, Trees, without_meaning
 from raysys.relevance.scorer import RelevanceScorer
-from raysys.types import Bools, Floats, Ints
+from raysys.types import Bools, Floats, Ints, Wording
 
 Objective: TypeAlias = Literal["regression", "lambdarank"]
 GRADES = 12
@@ -147,7 +147,7 @@ def judged_features(
         items, others = places[known], judged.text[places[~known]]
         if catalog is not None and len(items):
             found[items] = scorer.features(query, vector, row[judged.text[items]], catalog)
-        texts = [judged.texts[text] for text in others]
+        texts = [Wording(judged.texts[text]) for text in others]
         meant = None if vectors is None else vectors[1][others]
         found[places[~known]] = scorer.features_of_texts(query, vector, texts, meant)
     return found

@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 import msgspec
 import numpy as np
 
-from raysys.types import Floats, Ints
+from raysys.types import Bools, Floats, Ints
 
 KINDS = ("category", "brand")
 """What an item has one of; the columns of `Document.names`."""
@@ -37,18 +37,26 @@ class Wanted(NamedTuple):
     lift: Floats
     """(m,) log of how many times as likely the query makes each"""
     rest: float
-    """The same of every other name."""
+    """The same of every other name that is known."""
+    known: Ints
+    """(V,) hashes of all names, rising"""
 
     def of(self, hashes: Ints) -> Floats:
-        """Log lift (C,) of names by hash (C,); 0 for an item without a name."""
-        lift = np.where(hashes > 0, self.rest, 0.0)
-        if len(self.hashes):
-            place = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
-            lift = np.where(self.hashes[place] == hashes, self.lift[place], lift)
-        return lift
+        """Log lift (C,) of names by hash (C,); 0 for none, and for a name that nothing is known of."""
+        if not len(self.hashes):
+            return np.zeros(len(hashes))
+        lift = np.where(_found(self.known, hashes)[0], self.rest, 0.0)
+        there, place = _found(self.hashes, hashes)
+        return np.where(there, self.lift[place], lift)
 
 
-NOTHING = Wanted(np.zeros(0, np.int64), np.zeros(0), 0.0)
+def _found(rising: Ints, keys: Ints) -> tuple[Bools, Ints]:
+    """Which of the keys (n,) are among `rising` (m,), m at least 1, and where (n,)."""
+    place = np.minimum(np.searchsorted(rising, keys), len(rising) - 1)
+    return rising[place] == keys, place
+
+
+NOTHING = Wanted(np.zeros(0, np.int64), np.zeros(0), 0.0, np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +84,8 @@ class Table:
         """Rows of those keys (n,) that are known."""
         if not len(self.key):
             return []
-        place = np.minimum(np.searchsorted(self.key, keys), len(self.key) - 1)
-        return [int(row) for row in place[self.key[place] == keys]]
+        there, place = _found(self.key, keys)
+        return [int(row) for row in place[there]]
 
     def part(self, row: int) -> tuple[Ints, Floats]:
         """The names (n,) of a row and their values (n,)."""
@@ -149,10 +157,9 @@ class Intent:
         kept = np.sort(np.argsort(-chance, kind="stable")[:MOST])
         left, usual = 1.0 - chance[kept].sum(), 1.0 - self.share[kept].sum()
         lift = np.log(np.maximum(chance[kept] / self.share[kept], 1e-9))
-        rest = np.log(max(left, 1e-9) / usual) if usual > 1e-9 else -LARGEST
-        return Wanted(
-            self.hashes[kept], np.clip(lift, -LARGEST, LARGEST), float(np.clip(rest, -LARGEST, LARGEST))
-        )
+        rest = np.log(max(left, 1e-9) / usual) if usual > 1e-9 else 0.0
+        lift, rest = (np.clip(value, -LARGEST, LARGEST) for value in (lift, rest))
+        return Wanted(self.hashes[kept], lift, float(rest), self.hashes)
 
     def likeliest(self, words: Ints, query: int, length: int) -> list[tuple[str, float]]:
         """The names that a query is likely after, with their chances, best first."""

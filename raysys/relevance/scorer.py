@@ -19,7 +19,7 @@ from raysys.relevance.question import Question
 from raysys.relevance.taken import NOBODY, Taken, learn_intents
 from raysys.relevance.vocabulary import Vocabulary
 from raysys.text.analysis import Analyzer
-from raysys.types import Floats, Ints, Understood
+from raysys.types import Floats, Ints, Understood, Wording
 
 QUESTIONS = 1_024
 """Queries that are kept as they were read."""
@@ -80,7 +80,7 @@ class RelevanceScorer:
         return self.model.relevance(self.features(text, vector, rows, catalog, self.model.reads))
 
     def of_texts(
-        self, text: str, vector: Floats | None, texts: Sequence[str], vectors: Floats | None
+        self, text: str, vector: Floats | None, texts: Sequence[Wording], vectors: Floats | None
     ) -> Floats:
         """Relevance (C,) in [0, 1] of texts, with their unit vectors (C, D), zero where one is not known."""
         return self.model.relevance(self.features_of_texts(text, vector, texts, vectors, self.model.reads))
@@ -103,7 +103,7 @@ class RelevanceScorer:
         self,
         text: str,
         vector: Floats | None,
-        texts: Sequence[str],
+        texts: Sequence[Wording],
         vectors: Floats | None,
         wanted: frozenset[str] = ALL,
     ) -> Floats:
@@ -125,7 +125,7 @@ class RelevanceScorer:
         return [in_words(row, self.model.reads) for row in seen]
 
     def notes_of_texts(
-        self, text: str, vector: Floats | None, texts: Sequence[str], vectors: Floats | None
+        self, text: str, vector: Floats | None, texts: Sequence[Wording], vectors: Floats | None
     ) -> list[str]:
         """What to say of each text's relevance; see `of_texts`."""
         seen = self.features_of_texts(text, vector, texts, vectors).tolist()

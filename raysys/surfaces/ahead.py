@@ -41,7 +41,7 @@ class Unread:
 def unread_texts(encoder: Encoder, candidates: Candidates, catalog: Catalog) -> Unread:
     """Texts of candidates that are no items, and have no vector yet."""
     ids, known = candidates.item_ids, catalog.index
-    texts = (text for place, text in candidates.texts.items() if ids[place] not in known)
+    texts = (wording.text for place, wording in candidates.texts.items() if ids[place] not in known)
     return Unread.of("encoder", texts, lambda t: encoder.cached(t) is not None, lambda t: encoder.encode([t]))
 
 

@@ -74,6 +74,7 @@ def _texts_of(candidates: Candidates, catalog: Catalog, places: Sequence[int]) -
     found = {}
     for place in places:
         row = catalog.index.get(candidates.item_ids[place], -1)
-        if text := catalog.text(row) if row >= 0 else candidates.texts.get(place, ""):
-            found[place] = text
+        wording = catalog.wording(row) if row >= 0 else candidates.texts.get(place)
+        if wording is not None and wording.text:
+            found[place] = wording.text
     return found

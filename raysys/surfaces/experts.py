@@ -7,7 +7,7 @@ from raysys.ads.inventory import Inventory
 from raysys.catalog import Catalog
 from raysys.state.protocol import State
 from raysys.text.keywords import QueryClass
-from raysys.types import Floats, Ints, Surface, Understood
+from raysys.types import Floats, Ints, Surface, Understood, Wording
 
 
 class Interest(Protocol):
@@ -32,12 +32,12 @@ class Relevance(Protocol):
 
     def scores(self, text: str, vector: Floats | None, rows: Ints, catalog: Catalog) -> Floats: ...
     def of_texts(
-        self, text: str, vector: Floats | None, texts: Sequence[str], vectors: Floats | None
+        self, text: str, vector: Floats | None, texts: Sequence[Wording], vectors: Floats | None
     ) -> Floats: ...
     def notes(self, text: str, vector: Floats | None, rows: Ints, catalog: Catalog) -> list[str]: ...
     def understood(self, text: str) -> Understood: ...
     def notes_of_texts(
-        self, text: str, vector: Floats | None, texts: Sequence[str], vectors: Floats | None
+        self, text: str, vector: Floats | None, texts: Sequence[Wording], vectors: Floats | None
     ) -> list[str]: ...
 
 

@@ -142,9 +142,10 @@ class Judge:
         if encoder is None:
             return found
         for place in unknown(pool):
-            if (vector := encoder.cached(texts[place])) is None and "encoder" not in missing:
+            text = texts[place].text
+            if (vector := encoder.cached(text)) is None and "encoder" not in missing:
                 try:
-                    vector = np.asarray(encoder.encode([texts[place]])[0])
+                    vector = np.asarray(encoder.encode([text])[0])
                 except PartError as error:
                     missing.add(error.part)
             if vector is not None:

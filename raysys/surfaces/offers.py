@@ -10,7 +10,7 @@ from raysys.errors import Part, StoreError
 from raysys.events import AdUpdate
 from raysys.surfaces.asker import Asker
 from raysys.surfaces.experts import Response
-from raysys.types import Candidates, Floats, Ints, ItemId, Query
+from raysys.types import Candidates, Floats, Ints, ItemId, Query, Wording
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Offers:
         """The ads' items, or the ads themselves where they show a creative."""
         return Candidates(
             item_ids=tuple(self.inventory.names[row] for row in self.rows.tolist()),
-            texts={place: ad.title for place, ad in enumerate(self.ads) if ad.title},
+            texts={place: Wording(ad.title) for place, ad in enumerate(self.ads) if ad.title},
         )
 
 

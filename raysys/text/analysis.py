@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from raysys.errors import ConfigError
@@ -33,9 +34,9 @@ class Analyzer:
         """The tokens of a text, in order."""
         return self.read(text).tokens
 
-    def read(self, text: str) -> Measured:
-        """Tokens and quantities of a text."""
-        return measured(self._synonyms.replaced(tuple(self._raw(text))))
+    def read(self, text: str, most: int | None = None) -> Measured:
+        """Tokens and quantities of a text, or of its first `most` words and numbers."""
+        return measured(self._synonyms.replaced(tuple(islice(self._raw(text), most))))
 
     @cached_property
     def _synonyms(self) -> Synonyms:

@@ -18,7 +18,7 @@ from raysys.relevance.scorer import RelevanceScorer
 from raysys.relevance.taken import HEAD, LOGGED, USUAL, Taken
 from raysys.state.memory import MemoryStore
 from raysys.text.keywords import QueryClasses
-from raysys.types import Candidates, Floats
+from raysys.types import Candidates, Floats, Wording
 from tests import fakes
 from tests.fakes import encode_texts, ids
 
@@ -81,7 +81,7 @@ def test_a_query_never_asked_is_read_by_its_words(learned: RelevanceScorer) -> N
 def test_where_nothing_is_known_nothing_is_said(learned: RelevanceScorer) -> None:
     assert learned.understood("hammer").categories == ()
     np.testing.assert_array_equal(lift(learned, "hammer"), 0.0)
-    texts = learned.features_of_texts("apple juice", None, ["thing 1"], None)
+    texts = learned.features_of_texts("apple juice", None, [Wording("thing 1")], None)
     assert texts[0, CATEGORY] == texts[0, BRAND] == 0.0
 
 

@@ -9,7 +9,7 @@ from raysys.explain import total
 from raysys.ranker import Ranker
 from raysys.relevance.scorer import RelevanceScorer
 from raysys.state.memory import MemoryStore
-from raysys.types import Candidates
+from raysys.types import Candidates, Wording
 from tests import fakes
 from tests.fakes import encode_texts, ids
 
@@ -23,7 +23,7 @@ def test_known_notes() -> None:
         "has 100 % of its words by weight, is 1.00 like it in meaning, has 100 % of its sizes,"
         " is of the brand it names"
     ]
-    other = scorer.notes_of_texts("pipee 1 in", None, ["steel pipe 3/4 in."], None)[0]
+    other = scorer.notes_of_texts("pipee 1 in", None, [Wording("steel pipe 3/4 in.")], None)[0]
     assert "with similar spellings" in other
     assert "has other sizes for 100 %" in other
     assert "meaning" not in other
@@ -34,7 +34,7 @@ def test_an_explained_result_speaks_of_words_and_meaning_and_its_terms_still_add
     ranker = Ranker(
         fakes.bundle(catalog=catalog, relevance=RelevanceScorer.of_catalog(catalog)), MemoryStore()
     )
-    sent = Candidates(item_ids=ids("i3", "i4", "new"), texts={2: "the i3 in green"})
+    sent = Candidates(item_ids=ids("i3", "i4", "new"), texts={2: Wording("the i3 in green")})
     ranking = ranker.rank(fakes.ask(text="the i3", explain=True), sent)
     for item in ranking.items:
         assert total(item.reasons) == pytest.approx(item.score, abs=1e-6)

@@ -15,6 +15,7 @@ from raysys.relevance.features import NAMES
 from raysys.relevance.model import Mix
 from raysys.relevance.scorer import RelevanceScorer
 from raysys.text.analysis import Analyzer
+from raysys.types import Wording
 from tests.fakes import encode_texts
 
 TITLES = [
@@ -24,12 +25,13 @@ TITLES = [
     "milk chocolate bar",
     "steel pipe 3/4 in. x 8 ft.",
 ]
+WORDINGS = list(map(Wording, TITLES))
 VECTOR = encode_texts(["query"])[0]
 
 
 def feature(name: str, query: str, *texts: str) -> list[float]:
     scorer = RelevanceScorer.learn(TITLES)
-    found = scorer.features_of_texts(query, None, texts, None)[:, NAMES.index(name)]
+    found = scorer.features_of_texts(query, None, list(map(Wording, texts)), None)[:, NAMES.index(name)]
     return [round(float(value), 4) for value in found]
 
 
@@ -71,8 +73,8 @@ def test_features_worked_out_by_hand(name: str, query: str, text: str, expected:
 @pytest.mark.parametrize("few", [{"letters"}, {"bm25f", "sizes_agree"}, {"pairs", "meaning"}, {"in_brand"}])
 def test_columns_that_nobody_reads_change_nothing_of_the_others(few: set[str]) -> None:
     scorer = RelevanceScorer.learn(TITLES)
-    whole = scorer.features_of_texts("milk 1/2 gal", None, TITLES, None)
-    part = scorer.features_of_texts("milk 1/2 gal", None, TITLES, None, frozenset(few))
+    whole = scorer.features_of_texts("milk 1/2 gal", None, WORDINGS, None)
+    part = scorer.features_of_texts("milk 1/2 gal", None, WORDINGS, None, frozenset(few))
     columns = [NAMES.index(name) for name in sorted(few)]
     np.testing.assert_array_equal(part[:, columns], whole[:, columns])
 
@@ -101,7 +103,7 @@ def test_a_word_counts_in_the_field_where_it_stands() -> None:
 def test_without_judgements_relevance_is_the_mix() -> None:
     mix = RelevanceScorer(model=Mix({"meaning": 0.6, "coverage": 0.4}))
     vectors = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]], np.float32)
-    found = mix.of_texts("milk", np.array([0.6, 0.8]), ["tea", "milk", "milk"], vectors)
+    found = mix.of_texts("milk", np.array([0.6, 0.8]), list(map(Wording, ("tea", "milk", "milk"))), vectors)
     assert found == pytest.approx([0.36, 0.4 + 0.6 * 0.8, 1.0])
 
 
@@ -126,14 +128,14 @@ def test_a_score_is_the_same_alone_in_parts_and_in_any_order(
     texts: list[str], random: object, size: int, query: str
 ) -> None:
     scorer = RelevanceScorer.learn(TITLES)
-    vectors = encode_texts(texts)
+    told, vectors = list(map(Wording, texts)), encode_texts(texts)
     vectors[::3] = 0.0
-    together = scorer.of_texts(query, VECTOR, texts, vectors)
+    together = scorer.of_texts(query, VECTOR, told, vectors)
     order = np.arange(len(texts))
     random.shuffle(order)  # type: ignore[attr-defined]
     parts = [order[place : place + size] for place in range(0, len(order), size)]
     apart = np.concatenate(
-        [scorer.of_texts(query, VECTOR, [texts[n] for n in part], vectors[part]) for part in parts]
+        [scorer.of_texts(query, VECTOR, [told[n] for n in part], vectors[part]) for part in parts]
     )
     np.testing.assert_array_equal(apart, together[order])
     assert np.all((together >= 0.0) & (together <= 1.0))
@@ -144,7 +146,7 @@ def test_a_known_item_scores_like_its_text() -> None:
     scorer, rows = RelevanceScorer.of_catalog(catalog), np.array([4, 0, 2])
     by_row = scorer.scores("milk 1 gal", VECTOR, rows, catalog)
     texts = [TITLES[row] for row in rows]
-    by_text = scorer.of_texts("milk 1 gal", VECTOR, texts, encode_texts(texts))
+    by_text = scorer.of_texts("milk 1 gal", VECTOR, list(map(Wording, texts)), encode_texts(texts))
     np.testing.assert_array_equal(by_row, by_text)
 
 
@@ -152,14 +154,14 @@ def test_a_scorer_comes_back_from_its_folder(tmp_path: Path) -> None:
     scorer = RelevanceScorer.learn(TITLES, Analyzer(synonyms=(("drink", "beverage"),)))
     scorer.save(tmp_path / "relevance")
     loaded = RelevanceScorer.load(tmp_path / "relevance")
-    texts = [*TITLES, "oat beverage"]
+    texts = [*WORDINGS, Wording("oat beverage")]
     expected = scorer.of_texts("oat drink", None, texts, None)
     np.testing.assert_array_equal(loaded.of_texts("oat drink", None, texts, None), expected)
     assert expected.argmax() in (2, 5)
 
 
 def test_a_query_without_words_is_relevant_to_nothing() -> None:
-    assert RelevanceScorer().of_texts("!?", None, TITLES, None).tolist() == [0.0] * len(TITLES)
+    assert RelevanceScorer().of_texts("!?", None, WORDINGS, None).tolist() == [0.0] * len(TITLES)
 
 
 def test_an_item_that_is_told_anew_is_found_by_its_new_words() -> None:

@@ -9,11 +9,11 @@ from raysys.ranker import Ranker
 from raysys.relevance.model import Mix
 from raysys.relevance.scorer import RelevanceScorer
 from raysys.state.memory import MemoryStore
-from raysys.types import Candidates
+from raysys.types import Candidates, Wording
 from tests import fakes
 from tests.fakes import FakeEncoder, encode_texts, ids
 
-TEXTS = {0: "tea from china", 1: "rum", 2: "the i3"}
+TEXTS = {0: Wording("tea from china"), 1: Wording("rum"), 2: Wording("the i3")}
 
 
 @pytest.fixture

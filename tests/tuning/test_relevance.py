@@ -13,6 +13,7 @@ from raysys.errors import DataError
 from raysys.events import ItemUpdate
 from raysys.policy.scorer import Policy
 from raysys.signals import SIGNALS, SignalConstants
+from raysys.types import Wording
 from tuning.relevance import main
 
 THINGS = [f"thing{n}" for n in range(30)]
@@ -54,7 +55,7 @@ def test_judgements_make_a_bundle(bundle: Path, tmp_path: Path, capsys: pytest.C
     assert "NDCG@5 on queries held out" in capsys.readouterr().out
     assert made.manifest["relevance"]["judgements"] == len(rows)
     assert made.relevance is not None
-    scores = made.relevance.of_texts("couch", None, ["a sofa", "a lamp"], None)
+    scores = made.relevance.of_texts("couch", None, [Wording("a sofa"), Wording("a lamp")], None)
     assert scores[0] > scores[1]
 
 
