@@ -1,5 +1,6 @@
 """Documents as arrays: the words of each field, the letters in threes, and the sizes that they tell."""
 
+import re
 import threading
 import zlib
 from collections.abc import Iterable, Sequence
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from raysys.catalog import Catalog
 from raysys.relevance.ragged import Anything, Ragged, Shelf
 from raysys.text.analysis import Analyzer
-from raysys.text.normalize import MOST_CHARACTERS, normalize
+from raysys.text.normalize import MOST_CHARACTERS, UNSEGMENTED, normalize
 from raysys.text.quantities import Quantity
 from raysys.types import Ints, Wording
 
@@ -29,6 +30,9 @@ LETTER_HASHES = 1 << 14
 """Different hashes of three letters; a document of sixty meets a wrong one four times in a thousand."""
 CACHED = 20_000
 """Texts of no item that are kept as they were read: about 1 KiB each."""
+
+
+_UNSEGMENTED = re.compile(f"[{UNSEGMENTED}]")
 
 
 class Document(NamedTuple):
@@ -59,15 +63,17 @@ def token_hash(token: str) -> int:
 
 
 def trigrams_of(token: str) -> list[int]:
-    """Hashes below LETTER_HASHES of three letters in a row, from before the first to behind the last."""
+    """Hashes below LETTER_HASHES of three letters in a row, from before the first to behind the last.
+
+    Where scripts need no spaces a word has but one or two characters, and each says much: they stand alone.
+    """
     edged = f"#{token}#"
-    return [
-        zlib.crc32(edged[place : place + 3].encode(errors="surrogatepass")) & LETTER_HASHES - 1
-        for place in range(max(len(edged) - 2, 1))
-    ]
+    alone = _UNSEGMENTED.match(token) is not None
+    parts = token if alone else (edged[place : place + 3] for place in range(max(len(edged) - 2, 1)))
+    return [zlib.crc32(part.encode(errors="surrogatepass")) & LETTER_HASHES - 1 for part in parts]
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=8_192)
 def name_hash(name: str) -> int:
     """Of a whole name, in whatever case; 0 for none."""
     told = normalize(name)

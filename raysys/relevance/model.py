@@ -36,8 +36,9 @@ class Mix:
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.weights) - set(NAMES)):
             raise ConfigError(f"relevance has no feature {unknown[0]!r}; it has {', '.join(NAMES)}")
-        if min(self.weights.values(), default=0.0) < 0.0 or not set(self.weights) - {"meaning"}:
-            raise ConfigError("a mix needs weights of at least 0, one of them for words")
+        known = all(0.0 <= weight < np.inf for weight in self.weights.values())
+        if not known or not any(self.weights[name] for name in set(self.weights) - {"meaning"}):
+            raise ConfigError("a mix needs finite weights of at least 0, one above it for words")
 
     @property
     def reads(self) -> frozenset[str]:

@@ -16,6 +16,8 @@ _WORD = re.compile(rf"[{UNSEGMENTED}]+|(?:(?![{UNSEGMENTED}])\w)+(?:[./](?:(?![{
 _UNSEGMENTED = re.compile(rf"[{UNSEGMENTED}]")
 _VULGAR = re.compile(r"(?<=\d)(?=[\u00bc-\u00be\u2150-\u215e\u2189])")
 _FRACTION_SLASH = "\u2044"
+_HALF = re.compile("[\ud800-\udfff]")
+"""Half of a character: no text in UTF-8 has one, no tokenizer takes one."""
 
 
 def normalize(text: str) -> str:
@@ -25,7 +27,7 @@ def normalize(text: str) -> str:
     """
     if text.isascii():
         return " ".join(text[:MOST_CHARACTERS].lower().split())
-    apart = _VULGAR.sub(" ", text[:MOST_CHARACTERS])
+    apart = _HALF.sub("\ufffd", _VULGAR.sub(" ", text[:MOST_CHARACTERS]))
     once = _folded(_folded(apart)).replace(_FRACTION_SLASH, "/")
     return " ".join(once[:MOST_CHARACTERS].split())
 

@@ -58,6 +58,9 @@ BARE = len(DIMENSIONS)
 SYMBOLS = {'"': "in", "''": "in", "\u201d": "in", "\u2032\u2032": "in", "'": "ft", "\u2032": "ft",
            "\u00b0": "deg", "%": "pct"}  # fmt: skip
 
+LONGEST = 15
+"""Digits before the point of a number that counts something; a longer one is a word, no amount."""
+
 _GLUED = sorted((word for word in UNITS if "_" not in word and word.isascii()), key=len, reverse=True)
 _RUN = sorted((word for word in UNITS if not word.isascii()), key=len, reverse=True)
 _PLAIN = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.\d+|\.\d+|\d+"
@@ -75,11 +78,11 @@ _SPLITS = (
     ),
 )
 NUMBER = re.compile(
-    rf"(?:(?P<whole>\d+)(?:\s+|\s*-\s*))?(?P<over>\d{{1,3}})/(?P<under>[1-9]\d{{0,2}})(?![\w/])|(?:{_PLAIN})(?!\w)",
+    rf"(?:(?P<whole>\d{{1,{LONGEST}}})(?:\s+|\s*-\s*))?(?P<over>\d{{1,3}})/(?P<under>[1-9]\d{{0,2}})(?![\w/])|(?:{_PLAIN})(?!\w)",
     re.ASCII,
 )
 """A number that is a word of its own, in a text that `spaced` has prepared."""
-_DIGITS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
+_DIGITS = re.compile(rf"\d{{1,{LONGEST}}}(?:\.\d+)?", re.ASCII)
 _GLUED_WORD = re.compile(rf"(\d+)((?:{'|'.join(_GLUED)})(?:e?s)?)", re.ASCII)
 _BY = re.compile(r"^x(?=\d+(?:\.\d+)?$)", re.ASCII)
 
@@ -121,7 +124,7 @@ def number_token(found: re.Match[str]) -> str:
     if under := found["under"]:
         return _written(float(int(found["whole"] or 0) + Fraction(int(found["over"]), int(under))))
     plain = found[0].replace(",", "")
-    return _written(float(plain)) if "." in plain else plain
+    return _written(float(plain)) if "." in plain and plain.index(".") <= LONGEST else plain
 
 
 def _written(value: float) -> str:

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from raysys.catalog import Catalog
 from raysys.errors import ConfigError
 from raysys.events import ItemUpdate
-from raysys.relevance.documents import MOST_WORDS, Library
+from raysys.relevance.documents import LONG, MOST_WORDS, Library
 from raysys.relevance.features import NAMES
 from raysys.relevance.model import Mix
 from raysys.relevance.scorer import RelevanceScorer
 from raysys.text.analysis import Analyzer
+from raysys.text.normalize import MOST_CHARACTERS
 from raysys.types import Wording
 from tests.fakes import encode_texts
 
@@ -110,8 +111,9 @@ def test_without_judgements_relevance_is_the_mix() -> None:
 def test_a_mix_names_features_that_exist() -> None:
     with pytest.raises(ConfigError, match="no feature 'bm26'"):
         Mix({"bm26": 1.0})
-    with pytest.raises(ConfigError, match="one of them for words"):
-        Mix({"meaning": 1.0})
+    for weights in ({"meaning": 1.0}, {"bm25f": 0.0}, {"bm25f": float("nan")}, {"bm25f": float("inf")}):
+        with pytest.raises(ConfigError, match="one above it for words"):
+            Mix(weights)
 
 
 TEXTS = st.lists(st.sampled_from([*TITLES, "", "!", "milk " * 300, "牛奶 500毫升"]), min_size=1, max_size=40)
@@ -185,3 +187,28 @@ def test_a_shelf_gives_back_what_retold_items_left_behind() -> None:
 
 def test_the_rest_of_a_long_text_is_not_read() -> None:
     assert feature("title_words", "milk", "milk " * 1_000) == [MOST_WORDS]
+    assert feature("sizes_agree", "3 ft", "milk " * MOST_WORDS + "3 ft") == [0.0]
+
+
+def test_long_words_and_texts_take_no_more_memory_than_is_read_of_them() -> None:
+    letters = "".join(np.random.default_rng(0).choice(list("abcdefghijklmnopqrstuvwxyz"), 9_000))
+    read = Library(Analyzer()).texts([Wording(letters), Wording(letters[:MOST_CHARACTERS])])
+    assert np.all(read.trigrams.sizes <= LONG + 1)
+    assert read.words.values[0] == read.words.values[2]
+
+
+def test_one_character_is_found_where_words_have_no_spaces_between_them() -> None:
+    assert feature("letters", "茶", "绿茶500克", "咖啡") == [1.0, 0.0]
+    assert feature("letters", "手机壳", "手机套") == [0.75]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "query", ["", "in", "of the", "9" * 400, "9" * 400 + " 7/9", "9" * 39 + ".5 ft", "0/1"]
+)
+def test_odd_queries_and_texts_have_finite_features_and_long_numbers_agree_with_nothing(query: str) -> None:
+    scorer, texts = RelevanceScorer.learn(TITLES), [*WORDINGS, Wording(query), Wording("")]
+    found = scorer.features_of_texts(query, None, texts, None)
+    assert np.isfinite(found[:, 1:]).all()
+    assert not found[: len(WORDINGS), NAMES.index("sizes_agree")].any()
+    assert np.isfinite(scorer.of_texts(query, None, texts, None)).all()

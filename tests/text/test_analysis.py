@@ -107,6 +107,21 @@ def test_synonyms_that_make_no_sense_are_refused(groups: list[list[str]], told: 
         Analyzer.parse({"synonyms": groups})
 
 
+@pytest.mark.parametrize("number", ["9" * 16, "9" * 400, "9" * 400 + ".5"])
+def test_a_number_too_long_to_count_anything_is_a_word(number: str) -> None:
+    read = Analyzer().read(f"{number} 1/2 ft")
+    assert read.tokens == (number, "0.5", "ft")
+    assert [size.number for size in read.quantities] == [0.5]
+
+
+def test_half_a_character_is_told_as_one_that_is_missing() -> None:
+    assert normalize("A\ud800 b") == "a\ufffd b"
+
+
+def test_a_reader_in_a_hurry_reads_the_first_words() -> None:
+    assert Analyzer(SYNONYMS).read("sofa bed 2 ft 牛奶咖啡", 3).tokens == ("day_bed", "2")
+
+
 def test_the_settings_come_back_from_their_table() -> None:
     analyzer = Analyzer(SYNONYMS)
     assert Analyzer.parse(analyzer.table()) == analyzer
