@@ -1,5 +1,9 @@
-"""Other words for the same: what a small log lacks in ways to say a thing (token dropout, synonyms)."""
+"""Other words for the same: what a small log lacks in ways to say a thing (token dropout, synonyms).
 
+Where words have no spaces between them, each character counts as one: queries leave them out, too.
+"""
+
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,9 +11,13 @@ from functools import cached_property
 import numpy as np
 
 from raysys.errors import ConfigError
-from raysys.text.normalize import normalize
+from raysys.text.analysis import stem
+from raysys.text.normalize import UNSEGMENTED, normalize
 
 Phrase = tuple[str, ...]
+"""Words with the spaces before them."""
+
+_WORD = re.compile(rf" ?(?:[{UNSEGMENTED}]|[^ {UNSEGMENTED}]+)")
 
 
 @dataclass(frozen=True)
@@ -38,18 +46,19 @@ class Augmenter:
         """One of the ways to say `text`, drawn by `rng`."""
         if not self:
             return text
-        said = self._reworded(tuple(normalize(text).split()), rng)
+        said = self._reworded(_phrase(text), rng)
         kept = [word for word in said if rng.random() >= self.dropped]
-        return " ".join(kept or said[:1])
+        return "".join(kept or said[:1]).lstrip()
 
     @cached_property
     def _others(self) -> dict[Phrase, list[Phrase]]:
-        """The other phrases of each phrase's groups."""
+        """The other phrases of each phrase's groups, by the stems of its words."""
         found: dict[Phrase, list[Phrase]] = {}
         for group in self.synonyms:
-            phrases = [tuple(normalize(phrase).split()) for phrase in group]
+            phrases = list(map(_phrase, group))
             for phrase in phrases:
-                found.setdefault(phrase, []).extend(other for other in phrases if other != phrase)
+                others = (other for other in phrases if other != phrase)
+                found.setdefault(_stems(phrase), []).extend(others)
         return found
 
     @cached_property
@@ -64,14 +73,22 @@ class Augmenter:
         while place < len(said):
             for length in range(min(self._longest, len(said) - place), 0, -1):
                 phrase = said[place : place + length]
-                if others := self._others.get(phrase):
-                    chosen = (
-                        others[int(rng.integers(len(others)))] if rng.random() < self.replaced else phrase
-                    )
-                    found.extend(chosen)
+                if others := self._others.get(_stems(phrase)):
+                    if rng.random() < self.replaced:
+                        first, *rest = others[int(rng.integers(len(others)))]
+                        phrase = (" " * phrase[0].startswith(" ") + first, *rest)
+                    found.extend(phrase)
                     place += length
                     break
             else:
                 found.append(said[place])
                 place += 1
         return found
+
+
+def _phrase(text: str) -> Phrase:
+    return tuple(_WORD.findall(normalize(text)))
+
+
+def _stems(phrase: Phrase) -> Phrase:
+    return tuple(stem(word.lstrip()) for word in phrase)

@@ -32,6 +32,19 @@ def test_words_go_but_never_all(words: list[str], seed: int) -> None:
     assert all(word in left for word in said)  # in their order
 
 
+def test_plurals_have_synonyms_too_and_so_do_words_without_spaces_between_them() -> None:
+    assert ways(Augmenter(replaced=0.5, synonyms=SOFAS), "red couches") == {
+        "red couches", "red sofa", "red settee",
+    }  # fmt: skip
+    groups = (("沙发", "长椅", "sofa"),)
+    assert ways(Augmenter(replaced=0.5, synonyms=groups), "红沙发 大") == {
+        "红沙发 大",
+        "红长椅 大",
+        "红sofa 大",
+    }
+    assert ways(Augmenter(dropped=0.5), "红茶 x") == {"红茶 x", "红 x", "茶 x", "红茶", "红", "茶", "x"}
+
+
 def test_without_chances_nothing_changes() -> None:
     assert not Augmenter()
     assert Augmenter()("As It Is", np.random.default_rng(0)) == "As It Is"
