@@ -17,6 +17,8 @@ from raysys.types import Bools, Floats, Ints
 
 STEPS = 200
 SETTLED = 1e-6
+DEEPEST = 10_000
+"""No list is looked through so far: a larger position is a mistake, and would be paid for in memory."""
 PRIOR = 1.0
 """Showings that every pair is given beforehand, at the mean attraction: little data moves little."""
 
@@ -36,8 +38,12 @@ class Clicks:
         """From single showings (N,).
 
         Raises:
-            DataError: nobody clicked, or everybody did everywhere.
+            DataError: nobody clicked, or everybody did everywhere; a position is none.
         """
+        if len(position) and not 0 <= position.min() <= position.max() < DEEPEST:
+            raise DataError(
+                f"positions from {position.min()} to {position.max()}, expected 0 to {DEEPEST - 1}"
+            )
         if not 0.0 < float(np.mean(clicked)) < 1.0:
             raise DataError(
                 f"{len(clicked)} showings with click rate {np.mean(clicked)}, expected some clicks"

@@ -19,6 +19,7 @@ from raysys.relevance.question import Question
 from raysys.relevance.taken import NOBODY, Taken, learn_intents
 from raysys.relevance.vocabulary import Vocabulary
 from raysys.text.analysis import Analyzer
+from raysys.text.normalize import MOST_CHARACTERS
 from raysys.types import Floats, Ints, Understood, Wording
 
 QUESTIONS = 1_024
@@ -48,7 +49,7 @@ class RelevanceScorer:
         read = lru_cache(QUESTIONS)(
             lambda text: Question.of(text, self.analyzer, self.vocabulary, self.intents)
         )
-        object.__setattr__(self, "_questions", read)
+        object.__setattr__(self, "_questions", lambda text: read(text[:MOST_CHARACTERS]))
 
     @classmethod
     def learn(cls, texts: Iterable[str], analyzer: Analyzer | None = None) -> Self:

@@ -10,7 +10,7 @@ import numpy as np
 from raysys.catalog import Catalog
 from raysys.errors import DataError
 from raysys.events import Impression, Kind
-from raysys.relevance.clicks import judgements_of
+from raysys.relevance.clicks import DEEPEST, judgements_of
 from raysys.relevance.fit import Judgements
 from raysys.relevance.taken import Taken
 from raysys.types import Bools, Ints
@@ -45,6 +45,8 @@ class Searches:
     ) -> Self:
         """From what may be learned from, without unknown items and pages that nobody asked for in words.
 
+        An item at a position that no list has is passed over.
+
         Args:
             interactions: kind, query id or None, and item id of each.
         """
@@ -63,7 +65,7 @@ class Searches:
             taken=np.fromiter(taken, np.bool_, len(items)),
             time_ms=np.repeat([page.time_ms for page in pages], sizes).astype(np.int64),
         )
-        return found.where(found.row >= 0)
+        return found.where((found.row >= 0) & (found.position >= 0) & (found.position < DEEPEST))
 
     def where(self, keep: Bools) -> Self:
         """The showings that `keep` (n,) says."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from raysys.errors import DataError
-from raysys.relevance.clicks import ClickModel, Clicks, harvested, judgements_of
+from raysys.relevance.clicks import DEEPEST, ClickModel, Clicks, harvested, judgements_of
 
 LOOKED = 1.0 / np.log2(np.arange(8) + 2.0)
 SHOWINGS = 60_000
@@ -57,3 +57,9 @@ def test_clicks_become_judgements() -> None:
 def test_a_log_without_clicks_is_refused() -> None:
     with pytest.raises(DataError, match=r"click rate 0\.0, expected some clicks"):
         Clicks.of(np.zeros(3, int), np.arange(3), np.zeros(3, bool))
+
+
+@pytest.mark.parametrize("position", [-1, DEEPEST, 2**53])
+def test_a_position_that_no_list_has_is_refused(position: int) -> None:
+    with pytest.raises(DataError, match=r"positions from -?\d+ to \d+, expected 0 to 9999"):
+        Clicks.of(np.zeros(2, int), np.array([0, position]), np.array([True, False]))

@@ -34,6 +34,18 @@ def test_showings_are_in_order_of_time_with_their_places_and_what_was_taken() ->
     assert taken.row.tolist() == [0, 2]
 
 
+def test_an_item_at_a_position_that_no_list_has_is_passed_over() -> None:
+    lost = Impression(
+        query_id="e",
+        surface="search",
+        query="tea",
+        item_ids=["i0", "i1", "i2"],
+        positions=[-1, 2**50, 3],
+        time_ms=5,
+    )
+    assert Searches.of([lost], [], shop()).position.tolist() == [3]
+
+
 def test_the_past_and_the_halves() -> None:
     found = Searches.of(PAGES, DEEDS, shop())
     assert found.before(20).row.tolist() == [1]
