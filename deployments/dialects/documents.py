@@ -44,8 +44,7 @@ def texts_of(asked: Asked, reading: Reading) -> tuple[list[str], Candidates]:
     names = list(texts) if "id" in reading.documents else [""] * len(texts)
     wordings = list(map(Wording, texts))
     for place, told in objects.items():
-        keys = keys_of(told, asked.fields, reading.id_field)
-        texts[place], wordings[place] = words_of(told, keys), wording_of(told, asked.fields, keys)
+        texts[place], wordings[place] = worded(told, asked.fields, reading.id_field)
         names[place] = named(told.get(reading.id_field))
     if ids is not None:
         names = [named(told) or name for told, name in zip(ids, names, strict=True)]
@@ -59,23 +58,23 @@ def named(told: object) -> str:
     return str(told) if isinstance(told, str | int) and not isinstance(told, bool) else ""
 
 
-def keys_of(told: Mapping[str, Any], fields: Sequence[str], id_field: str) -> Sequence[str]:
-    """What of an object makes its text: the fields asked for, else its `text`, else all but the id."""
-    if fields:
-        return fields
-    return ("text",) if "text" in told else [key for key in told if key != id_field]
+def worded(told: Mapping[str, Any], fields: Sequence[str], id_field: str) -> tuple[str, Wording]:
+    """The text of an object, and the object in the words of an item.
 
-
-def words_of(told: Mapping[str, Any], keys: Iterable[str]) -> str:
-    """The words of some of an object's values."""
-    return " ".join(_words(told.get(key) for key in keys))
-
-
-def wording_of(told: Mapping[str, Any], fields: Sequence[str], keys: Iterable[str]) -> Wording:
-    """An object in the words of an item: category and brand stand apart, where they are asked for."""
-    wording = Wording.of("", {name: told.get(name) for name in NAMED if not fields or name in fields})
-    apart = {name for name in NAMED if getattr(wording, name)}
-    return wording._replace(title=words_of(told, (key for key in keys if key not in apart)))
+    The text are the fields asked for, else its `text`, else all of its values. In the words of an item,
+    category and brand stand apart, if they are texts and no other fields are asked for.
+    """
+    keys = fields or (("text",) if "text" in told else [key for key in told if key != id_field])
+    said = {key: one if isinstance(one := told.get(key), str) else " ".join(_words([one])) for key in keys}
+    apart = {
+        name: one for name in NAMED
+        if isinstance(one := told.get(name), str) and one and (not fields or name in fields)
+    }  # fmt: skip
+    text = " ".join([part for part in said.values() if part])
+    if not apart:
+        return text, Wording(text)
+    title = " ".join([part for key, part in said.items() if part and key not in apart])
+    return text, Wording(title, **apart)
 
 
 def _words(values: Iterable[object]) -> list[str]:

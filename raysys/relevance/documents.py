@@ -112,6 +112,10 @@ def read_fields(analyzer: Analyzer, fields: Sequence[str]) -> Document:
     )
 
 
+def _cut(wording: Wording) -> Wording:
+    return Wording(*(part[:MOST_CHARACTERS] for part in wording))
+
+
 def fields_of(catalog: Catalog, row: int) -> list[str]:
     """The texts of an item, in the order of FIELDS."""
     told = dict(catalog.attributes[row])
@@ -161,7 +165,7 @@ class Library:
     def texts(self, texts: Sequence[Wording]) -> Documents:
         """Texts (C,) that are no items."""
         # what would be cut in reading is cut before it is kept, or one request could fill the memory
-        kept = (Wording(*(part[:MOST_CHARACTERS] for part in wording)) for wording in texts)
+        kept = [one if sum(map(len, one)) <= MOST_CHARACTERS else _cut(one) for one in texts]
         columns: Iterable[tuple[Anything, ...]] = zip(*map(self._texts, kept), strict=True)
         return Documents(*(Ragged.of(column) for column in columns))
 
