@@ -8,8 +8,8 @@ from deployments.http import Reply, Request, Routes
 from deployments.service import Service
 from raysys.text.encoder import MOST_TOKENS
 
-PROBES = ("/ping", "/meta", "/.well-known/ready", "/.well-known/live")
-"""Like `/health` they need no key: who probes has none."""
+PROBES = ("/ping", "/meta", "/.well-known/ready", "/.well-known/live", "/v1/cluster/auth")
+"""Like `/health` they need no key: who probes has none, or asks whether to send one."""
 
 
 class Discovery:
@@ -19,15 +19,23 @@ class Discovery:
         self._service = service
 
     def routes(self) -> Routes:
-        paths = {"/v1/models": self.models, "/models": self.models, "/info": self.info, "/meta": self.meta}
-        paths |= {path: self.ready for path in PROBES if path != "/meta"}
-        paths["/*/v1/models"] = self.models
+        paths = dict.fromkeys(PROBES, self.ready)
+        paths |= {"/meta": self.meta, "/v1/cluster/auth": self.auth, "/info": self.info}
+        paths |= dict.fromkeys(("/v1/models", "/models", "/*/v1/models"), self.models)
+        paths["/v1/models/*"] = self.model
         return {("GET", path): handler for path, handler in paths.items()}
 
     async def models(self, request: Request) -> Reply:
         """The one model, as OpenAI's clients list it."""
-        served = {"id": MODEL, "object": "model", "created": 0, "owned_by": MODEL}
-        return Reply({"object": "list", "data": [served]})
+        return Reply({"object": "list", "data": [_served(MODEL)]})
+
+    async def model(self, request: Request) -> Reply:
+        """The one model under any name, as a reranker: that is what Xinference's clients make of it."""
+        return Reply(_served(request.tail) | {"model_type": "rerank"})
+
+    async def auth(self, request: Request) -> Reply:
+        """Xinference's clients send their key only to who says yes."""
+        return Reply({"auth": True})
 
     async def info(self, request: Request) -> Reply:
         """What text-embeddings-inference tells of itself; its clients check every field."""
@@ -62,3 +70,7 @@ class Discovery:
             "sha": None,
             "docker_label": None,
         }
+
+
+def _served(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": MODEL}

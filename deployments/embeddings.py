@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from deployments.dialects import cohere_embed, openai, tei_embed
+from deployments.dialects import cohere_embed, dashscope_embed, openai, tei_embed
 from deployments.http import HttpError, Reply, Request, Routes
 from deployments.service import BATCH, Service
 from raysys.types import Floats
@@ -31,6 +31,7 @@ class Dialect:
 OPENAI = Dialect(openai.OpenAIRequest, openai.texts, openai.reply)
 COHERE_V1 = Dialect(cohere_embed.CohereEmbedRequest, cohere_embed.texts, cohere_embed.reply_v1)
 COHERE_V2 = Dialect(cohere_embed.CohereEmbedRequest, cohere_embed.texts, cohere_embed.reply_v2)
+DASHSCOPE = Dialect(dashscope_embed.DashScopeEmbedRequest, dashscope_embed.texts, dashscope_embed.reply)
 TEI = Dialect(tei_embed.TeiEmbedRequest, tei_embed.texts, tei_embed.reply, 422)
 PATHS = {
     "/v1/embeddings": OPENAI,
@@ -39,6 +40,7 @@ PATHS = {
     "/v2/embed": COHERE_V2,
     "/embed": TEI,
     "/": TEI,
+    "/api/v1/services/embeddings/text-embedding/text-embedding": DASHSCOPE,
 }
 
 
@@ -56,7 +58,7 @@ class Embeddings:
     async def embed(self, dialect: Dialect, request: Request) -> Reply:
         """A vector for each text, in their order."""
         try:
-            asked = msgspec.json.decode(request.body, type=dialect.request)
+            asked = msgspec.json.decode(request.body, type=dialect.request, strict=False)
             texts = dialect.texts(asked)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
             raise HttpError(dialect.refused, "bad_request", f"invalid request: {error}") from error

@@ -43,6 +43,7 @@ SUMMARIES: dict[tuple[str, str], str] = {
     ("DELETE", "/events/users/*"): "Forget a user, with a receipt.",
     ("GET", "/v1/models"): "The one model, as OpenAI's clients list it.",
     ("GET", "/models"): "The same.",
+    ("GET", "/v1/models/*"): "The one model, under the name that is asked for.",
     ("GET", "/info"): "What text-embeddings-inference tells of itself.",
     **{("GET", path): "Whether a bundle serves, for probes; needs no key." for path in PROBES},
     ("GET", "/version"): "Which bundle serves, and which were refused.",
@@ -80,7 +81,7 @@ def document(routes: Iterable[tuple[str, str]], prefix: str = "") -> dict[str, A
     components = _schemas([BODIES[path] for path in known])[1]
     paths: dict[str, Any] = {}
     for method, path in listed:
-        operation = paths.setdefault(path.replace("*", "{user_id}"), {})
+        operation = paths.setdefault(path.replace("*", f"{{{_tail(path)}}}"), {})
         operation[method.lower()] = _operation(method, path, prefix)
     return {
         "openapi": "3.1.0",
@@ -105,9 +106,14 @@ def _operation(method: str, path: str, prefix: str) -> dict[str, Any]:
     if path in BODIES:
         operation["requestBody"] = {"required": True, "content": _content(path)}
     if path.endswith("/*"):
-        user = {"name": "user_id", "in": "path", "required": True, "schema": {"type": "string"}}
-        operation["parameters"] = [user]
+        tail = {"name": _tail(path), "in": "path", "required": True, "schema": {"type": "string"}}
+        operation["parameters"] = [tail]
     return operation
+
+
+def _tail(path: str) -> str:
+    """What the end of a path names."""
+    return "user_id" if path.startswith("/events/users/") else "model"
 
 
 def _content(path: str) -> dict[str, Any]:

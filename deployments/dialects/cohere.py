@@ -33,21 +33,28 @@ def results(scored: Scored) -> str:
     return scored_list(scored)
 
 
-def meta(version: str) -> dict[str, Any]:
-    return {"api_version": {"version": version}, "billed_units": {"search_units": 1}}
+def meta(version: str, scored: Scored) -> dict[str, Any]:
+    """What Cohere counts; RAGFlow's clients for Xinference and SiliconFlow add up its `tokens`."""
+    return {
+        "api_version": {"version": version},
+        "billed_units": {"search_units": 1},
+        "tokens": {"input_tokens": scored.tokens, "output_tokens": 0},
+    }
 
 
 def usage(scored: Scored) -> dict[str, int]:
-    return {"prompt_tokens": scored.tokens, "total_tokens": scored.tokens}
+    """What others count; Together's clients look for all three."""
+    return {"prompt_tokens": scored.tokens, "completion_tokens": 0, "total_tokens": scored.tokens}
 
 
 def reply_v2(scored: Scored) -> bytes:
-    return answer(scored, {"id": scored.id}, "results", results(scored), {"meta": meta("2")})
+    return answer(scored, {"id": scored.id}, "results", results(scored), {"meta": meta("2", scored)})
 
 
 def reply_v1(scored: Scored) -> bytes:
     head = {"id": scored.id, "object": "rerank", "model": scored.model}  # Infinity's client checks it
-    return answer(scored, head, "results", results(scored), {"usage": usage(scored), "meta": meta("1")})
+    tail = {"usage": usage(scored), "meta": meta("1", scored)}
+    return answer(scored, head, "results", results(scored), tail)
 
 
 V2 = Dialect(name="cohere", request=CohereRequest, asked=asked, reply=reply_v2)

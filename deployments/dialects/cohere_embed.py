@@ -5,9 +5,8 @@ from typing import Any
 
 import msgspec
 
-from deployments.dialects.cohere import meta
 from deployments.dialects.entries import entries, wrapped
-from deployments.dialects.vectors import shortened, texts_in, written
+from deployments.dialects.vectors import shortened, texts_in, tokens, written
 from raysys.types import Floats
 
 FORMS = ("float", "base64")
@@ -54,7 +53,7 @@ def reply_v1(request: CohereEmbedRequest, texts: Sequence[str], vectors: Floats,
         return _by_type(request, texts, vectors, request_id, "1")
     listed = entries("%s", written(shortened(vectors, request.output_dimension), "float"))
     head = {"id": request_id, "response_type": "embeddings_floats"}
-    return wrapped(head, "embeddings", listed, {"texts": list(texts), "meta": meta("1")})
+    return wrapped(head, "embeddings", listed, _tail(texts, "1"))
 
 
 def _by_type(
@@ -64,4 +63,9 @@ def _by_type(
     forms = dict.fromkeys(request.embedding_types or ["float"])
     told = ",".join(f'"{form}":{entries("%s", written(vectors, form))}' for form in forms)
     head = {"id": request_id, "response_type": "embeddings_by_type"}
-    return wrapped(head, "embeddings", f"{{{told}}}", {"texts": list(texts), "meta": meta(version)})
+    return wrapped(head, "embeddings", f"{{{told}}}", _tail(texts, version))
+
+
+def _tail(texts: Sequence[str], version: str) -> dict[str, Any]:
+    billed = {"input_tokens": tokens(texts)}
+    return {"texts": list(texts), "meta": {"api_version": {"version": version}, "billed_units": billed}}

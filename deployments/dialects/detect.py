@@ -8,25 +8,28 @@ from deployments.dialects.dashscope import DASHSCOPE
 from deployments.dialects.dialect import Dialect
 from deployments.dialects.infinity import INFINITY
 from deployments.dialects.jina import JINA
+from deployments.dialects.mixedbread import MIXEDBREAD
 from deployments.dialects.nvidia import NVIDIA
 from deployments.dialects.tei import TEI
 from deployments.dialects.vllm import VLLM
 from deployments.dialects.voyage import VOYAGE
 from deployments.dialects.weaviate import WEAVIATE
 
-SHARED = ("/rerank", "/v1/rerank")
-"""Paths where the body tells the dialect."""
+RERANK = ("/rerank", "/v1/rerank")
+SHARED = (*RERANK, "/reranks", "/v1/reranks", "/reranking", "/v1/reranking")
+"""Paths where the body tells the dialect; with an s as Aliyun has it, the last llama.cpp and Mixedbread."""
 PATHS = {
     "/v2/rerank": V2,
+    "/v1/models/rerank": V1,
     "/v1/ranking": NVIDIA,
-    "/v1/retrieval/nvidia/reranking": NVIDIA,
+    "/v1/retrieval/*": NVIDIA,
     "/api/v1/services/rerank/text-rerank/text-rerank": DASHSCOPE,
 }
-"""Paths of one dialect."""
+"""Paths of one dialect; ZeroEntropy's, the second, is near enough to Cohere's first."""
 PATHS |= {
     f"/{dialect.name}{path}": dialect
-    for dialect in (V2, JINA, VOYAGE, TEI, VLLM, INFINITY, WEAVIATE, DASHSCOPE, NVIDIA)
-    for path in (*SHARED, "/v2/rerank")
+    for dialect in (V2, JINA, VOYAGE, TEI, VLLM, INFINITY, WEAVIATE, DASHSCOPE, NVIDIA, MIXEDBREAD)
+    for path in (*RERANK, "/v2/rerank")
 }
 """And below each dialect's name, for clients that their body does not give away."""
 
@@ -43,7 +46,7 @@ class _Keys(msgspec.Struct):
 
 
 def dialect_of(body: bytes) -> Dialect:
-    """The dialect of a request on `/rerank` or `/v1/rerank`; what cannot be read is Cohere's to refuse."""
+    """The dialect of a request on a shared path; what cannot be read is Cohere's to refuse."""
     try:
         keys = msgspec.json.decode(body, type=_Keys)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -51,7 +54,7 @@ def dialect_of(body: bytes) -> Dialect:
     if keys.texts is not UNSET:
         return TEI
     if keys.input is not UNSET:
-        return DASHSCOPE
+        return MIXEDBREAD if bytes(keys.input).startswith(b"[") else DASHSCOPE
     if keys.passages is not UNSET:
         return NVIDIA
     if keys.top_k is not UNSET or keys.truncation is not UNSET:

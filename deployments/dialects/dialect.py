@@ -98,7 +98,8 @@ class Dialect:
             HttpError: says what was found and what was expected.
         """
         try:
-            asked = self.asked(msgspec.json.decode(body, type=self.request))
+            # not strict: RAGFlow puts true and numbers in quotes
+            asked = self.asked(msgspec.json.decode(body, type=self.request, strict=False))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
             raise HttpError(self.refused, "bad_request", f"invalid request: {error}") from error
         if asked.top is not None and asked.top < 0:

@@ -52,7 +52,9 @@ ENDS: tuple[tuple[str, Failure], ...] = (
     ("/rerank", shared),
     ("/ranking", plain),
     ("/reranking", plain),
+    ("/reranks", plain),
     ("/text-rerank", dashscope),
+    ("/text-embedding", dashscope),
 )
 """By the end of the path, for any of them may stand below a prefix; the first that fits counts."""
 

@@ -13,11 +13,14 @@ class NvidiaText(msgspec.Struct, kw_only=True):
 class NvidiaRequest(Extras, kw_only=True):
     query: NvidiaText
     passages: list[NvidiaText]
+    top_k: int | None = None
+    """No part of the protocol; LiteLLM sends it."""
 
 
 def asked(request: NvidiaRequest) -> Asked:
     texts = [passage.text for passage in request.passages]
-    return Asked(query=request.query.text or "", documents=texts, extras=request, raw=True)
+    query = request.query.text or ""
+    return Asked(query=query, documents=texts, extras=request, top=request.top_k, raw=True)
 
 
 def reply(scored: Scored) -> bytes:

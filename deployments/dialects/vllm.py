@@ -60,7 +60,7 @@ def questions(body: bytes) -> tuple[ScoreRequest, list[tuple[Asked, list[int]]]]
         HttpError: says what was found and what was expected.
     """
     try:
-        request = msgspec.json.decode(body, type=ScoreRequest)
+        request = msgspec.json.decode(body, type=ScoreRequest, strict=False)
         left, right = _sides(request)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise HttpError(400, "bad_request", f"invalid request: {error}") from error

@@ -11,7 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.dialects import cohere, dashscope, infinity, jina, nvidia, tei, vllm, voyage, weaviate
+from deployments.dialects import (
+    cohere,
+    dashscope,
+    infinity,
+    jina,
+    mixedbread,
+    nvidia,
+    tei,
+    vllm,
+    voyage,
+    weaviate,
+)
 from deployments.dialects.dialect import Asked, Dialect, Extras, Scored, arranged
 from deployments.dialects.documents import Reading, texts_of
 from tests.deployments.dialects.door import Door
@@ -24,6 +35,7 @@ DIALECTS = (
     dashscope.DASHSCOPE,
     infinity.INFINITY,
     jina.JINA,
+    mixedbread.MIXEDBREAD,
     nvidia.NVIDIA,
     tei.TEI,
     vllm.VLLM,
@@ -80,7 +92,8 @@ def test_an_answer_is_ascii_with_short_floats_and_its_list_before_anything_neste
         assert nested in LISTS
         told = told[nested]
     entries = told["output"]["results"] if dialect.name == "dashscope" else told
-    allowed = {"index", "relevance_score", "score", "logit"} | ({"document", "text"} if echo else set())
+    allowed = {"index", "relevance_score", "score", "logit"}
+    allowed |= {"document", "text", "input"} if echo else set()
     assert all(set(entry) <= allowed for entry in entries)
     assert sorted(entry["index"] for entry in entries) == list(range(len(scores)))
 
@@ -111,6 +124,31 @@ def test_documents_are_repeated_in_each_dialects_own_form_and_only_when_asked(do
     assert told("/vllm/rerank") == [{"text": "tea"}, documents[1]]
     for path in ("/voyage/v1/rerank", "/infinity/rerank", "/tei/rerank"):
         assert told(path, return_documents=True) == ["tea", "rum"]
+
+
+def test_clients_with_strict_types_find_every_count_that_they_read(door: Door) -> None:
+    """Vercel's Together provider and RAGFlow's SiliconFlow fail where one is missing."""
+    told = door.post("/v1/rerank", {"query": "tea", "documents": ["green tea"]}).json()
+    assert told["usage"] == {"prompt_tokens": 3, "completion_tokens": 0, "total_tokens": 3}
+    assert told["meta"]["tokens"] == {"input_tokens": 3, "output_tokens": 0}
+    assert told["meta"]["billed_units"] == {"search_units": 1}
+
+
+def test_nvidia_answers_as_many_as_litellm_asks_for(door: Door) -> None:
+    asked = {"query": {"text": "tea"}, "passages": [{"text": text} for text in ("rum", "tea", "green tea")]}
+    told = [door.post("/v1/ranking", {**asked, **more}).json()["rankings"] for more in ({}, {"top_k": 2})]
+    assert (len(told[0]), told[1]) == (3, told[0][:2])
+
+
+def test_mixedbread_gets_its_input_back_as_it_was_sent(door: Door) -> None:
+    objects = [{"title": "rum", "sku": 1}, "green tea", {"title": "tea"}]
+    asked = {"query": "green tea", "input": objects, "rank_fields": ["title"], "return_input": True}
+    told = door.post("/v1/reranking", {**asked, "top_k": 2}).json()
+    assert [(entry["index"], entry["input"]) for entry in told["data"]] == [(1, "green tea"), (2, objects[2])]
+    assert (told["object"], told["top_k"], told["return_input"]) == ("list", 2, True)
+    plain = door.post("/v1/reranking", {"query": "green tea", "input": ["rum", "green tea"]}).json()
+    assert [set(entry) for entry in plain["data"]] == [{"index", "score"}] * 2
+    assert (plain["top_k"], plain["return_input"]) == (2, False)
 
 
 def test_weaviate_gets_scores_by_position_with_their_texts(door: Door) -> None:

@@ -43,6 +43,9 @@ def test_every_dialect_gives_the_very_same_vectors_in_the_order_of_the_input(doo
     short = post("/embeddings", {"input": TEXTS, "encoding_format": "base64"})["data"]
     both = post("/v2/embed", {"texts": TEXTS, "embedding_types": ["float", "base64"]})["embeddings"]
     inputs = [{"content": [{"type": "text", "text": text}]} for text in TEXTS]
+    aliyun = post("/api/v1/services/embeddings/text-embedding/text-embedding", {"input": {"texts": TEXTS}})
+    aliyun = aliyun["output"]["embeddings"]
+    assert [entry["text_index"] for entry in aliyun] == [0, 1, 2]
     found = [
         floats([entry["embedding"] for entry in told]),
         np.stack([packed(entry["embedding"]) for entry in short]),
@@ -52,6 +55,7 @@ def test_every_dialect_gives_the_very_same_vectors_in_the_order_of_the_input(doo
         floats(post("/v1/embed", {"texts": TEXTS})["embeddings"]),
         floats(post("/embed", {"inputs": TEXTS})),
         floats(post("/", {"inputs": TEXTS})),
+        floats([entry["embedding"] for entry in aliyun]),
     ]
     for vectors in found:
         np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-10)
@@ -66,11 +70,18 @@ def test_fewer_dimensions_are_the_first_ones_again_of_length_one(door: Door) -> 
     for path, body in (
         ("/v1/embeddings", {"input": TEXTS, "dimensions": 64}),
         ("/v1/embeddings", {"input": TEXTS, "output_dimension": 64}),
+        ("/v1/embeddings", {"input": TEXTS, "dimensions": "64"}),
     ):
         found = [entry["embedding"] for entry in door.post(path, body).json()["data"]]
         np.testing.assert_allclose(floats(found), expected, atol=1e-6)
     found = door.post("/embed", {"inputs": TEXTS, "dimensions": 64}).json()
     np.testing.assert_allclose(floats(found), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("path", ["/v1/embed", "/v2/embed"])
+def test_cohere_bills_the_tokens_of_what_it_embeds(door: Door, path: str) -> None:
+    """Vercel's AI SDK fails where they are missing."""
+    assert door.post(path, {"texts": ["green tea"]}).json()["meta"]["billed_units"] == {"input_tokens": 2}
 
 
 def test_an_engine_that_embeds_a_query_and_reranks_twice_with_it_pays_for_each_text_once() -> None:

@@ -44,6 +44,8 @@ def test_headers_of_every_kind_are_taken(headers: dict[str, str]) -> None:
         {"top_n": None, "model": None, "return_documents": None, "rank_fields": None},
         {"max_tokens_per_doc": None, "priority": 0, "relevant_spans": {"mode": "disabled"}, "x": [[]]},
         {"user": 7, "user_id": None, "session_id": "s", "context": "of another protocol"},
+        {"return_documents": "true", "return_len": "true", "top_n": "2"},  # RAGFlow: values in quotes
+        {"documents": ["null", "true", "1"], "query": "null"},
         {"documents": ["same", "same", "same"]},
         {"documents": ["", "", "tea"]},
         {"documents": [None, {}, {"a": {"b": ["tea", 3, None, True]}}]},
@@ -93,10 +95,15 @@ REFUSED = [
     ("/tei/rerank", {"query": "a"}, 422, "error"),
     ("/infinity/rerank", {}, 422, "detail"),
     ("/v1/ranking", {"query": "a"}, 422, "detail"),
+    ("/v1/retrieval/nvidia/a-model/reranking", {"query": "a"}, 422, "detail"),
+    ("/v1/reranking", {"query": "a", "input": [1]}, 400, "detail"),
+    ("/reranks", {"query": "a"}, 400, "message"),
+    ("/compatible-api/v1/reranks", {"query": "a"}, 400, "message"),
     ("/api/v1/services/rerank/text-rerank/text-rerank", {"input": {}}, 400, "message"),
     ("/embed", {"inputs": [1]}, 422, "error"),
     ("/v2/embed", {"texts": ["a"], "embedding_types": ["int8"]}, 400, "message"),
     ("/v1/embed", {}, 400, "message"),
+    ("/api/v1/services/embeddings/text-embedding/text-embedding", {"input": {"texts": [1]}}, 400, "message"),
     ("/my-shop/v1/rerank", b"[]", 400, "message"),
 ]
 
@@ -197,11 +204,18 @@ def test_clients_that_ask_first_are_answered(door: Door, path: str, key: str) ->
     assert key in door.get(path).json()
 
 
+def test_any_name_is_that_of_the_one_model_and_it_reranks(door: Door) -> None:
+    for name in ("raysys", "BAAI/bge-reranker-v2-m3"):
+        told = door.get(f"/v1/models/{name}").json()
+        assert (told["id"], told["object"], told["model_type"]) == (name, "model", "rerank")
+
+
 def test_probes_need_no_key_and_all_else_does() -> None:
     asked = Door(keys=["K"])
-    for path in ("/health", "/ping", "/meta", "/.well-known/ready", "/.well-known/live"):
+    probes = ("/health", "/ping", "/meta", "/.well-known/ready", "/.well-known/live", "/v1/cluster/auth")
+    for path in probes:
         assert asked.get(path).status_code == 200
-    for path in ("/v1/models", "/info"):
+    for path in ("/v1/models", "/v1/models/raysys", "/info"):
         assert asked.get(path).status_code == 401
 
 
