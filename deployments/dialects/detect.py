@@ -10,6 +10,7 @@ from deployments.dialects.infinity import INFINITY
 from deployments.dialects.jina import JINA
 from deployments.dialects.mixedbread import MIXEDBREAD
 from deployments.dialects.nvidia import NVIDIA
+from deployments.dialects.pinecone import PINECONE
 from deployments.dialects.tei import TEI
 from deployments.dialects.vllm import VLLM
 from deployments.dialects.voyage import VOYAGE
@@ -28,7 +29,7 @@ PATHS = {
 """Paths of one dialect; ZeroEntropy's, the second, is near enough to Cohere's first."""
 PATHS |= {
     f"/{dialect.name}{path}": dialect
-    for dialect in (V2, JINA, VOYAGE, TEI, VLLM, INFINITY, WEAVIATE, DASHSCOPE, NVIDIA, MIXEDBREAD)
+    for dialect in (V2, JINA, VOYAGE, TEI, VLLM, INFINITY, WEAVIATE, DASHSCOPE, NVIDIA, MIXEDBREAD, PINECONE)
     for path in (*RERANK, "/v2/rerank")
 }
 """And below each dialect's name, for clients that their body does not give away."""

@@ -18,6 +18,7 @@ from deployments.dialects import (
     jina,
     mixedbread,
     nvidia,
+    pinecone,
     tei,
     vllm,
     voyage,
@@ -37,6 +38,7 @@ DIALECTS = (
     jina.JINA,
     mixedbread.MIXEDBREAD,
     nvidia.NVIDIA,
+    pinecone.PINECONE,
     tei.TEI,
     vllm.VLLM,
     voyage.VOYAGE,
@@ -138,6 +140,18 @@ def test_nvidia_answers_as_many_as_litellm_asks_for(door: Door) -> None:
     asked = {"query": {"text": "tea"}, "passages": [{"text": text} for text in ("rum", "tea", "green tea")]}
     told = [door.post("/v1/ranking", {**asked, **more}).json()["rankings"] for more in ({}, {"top_k": 2})]
     assert (len(told[0]), told[1]) == (3, told[0][:2])
+
+
+def test_pinecone_gets_its_objects_back_unless_it_wants_none(door: Door) -> None:
+    objects = [{"id": "1", "title": "rum"}, {"id": "2", "title": "green tea"}]
+    asked = {"query": "green tea", "documents": objects, "rank_fields": ["title"], "top_n": 1}
+    told = door.post("/pinecone/rerank", asked).json()
+    assert ([entry["document"] for entry in told["data"]], told["usage"]) == (
+        objects[1:],
+        {"rerank_units": 1},
+    )
+    (entry,) = door.post("/pinecone/rerank", {**asked, "return_documents": False}).json()["data"]
+    assert set(entry) == {"index", "score"}
 
 
 def test_mixedbread_gets_its_input_back_as_it_was_sent(door: Door) -> None:
