@@ -13,6 +13,7 @@ from raysys.catalog import Catalog
 from raysys.errors import RaysysError
 from raysys.events import ItemUpdate
 from raysys.interest.asked import Split, last_one, places_from_end
+from raysys.interest.interactions import Interactions
 from tuning import compress_report
 from tuning.compress import CompressSettings
 from tuning.events import LEAVE_ONE_OUT, EventLog, parse_split, read_events, split_log
@@ -101,7 +102,7 @@ def study_of(log: EventLog, options: argparse.Namespace) -> Study:
         print(", and such are left out" if split.test.new_only else ", and may be answers")
     return Study(
         split=split,
-        learned=log.events if options.ask is not None else split.train if next_one else split.test.before,
+        learned=_learned(log, options, split),
         catalog=bare(log.catalog) if options.identity_only else log.catalog,
         minutes=options.minutes,
         out=options.out,
@@ -123,6 +124,14 @@ def _split(log: EventLog, options: argparse.Namespace, *, keep_seen: bool) -> Sp
     able = np.unique(log.events.user[places_from_end(log.events) == 1 + options.unseen])
     valid = last_one(log.events, able, new_only=not keep_seen, unseen=options.unseen)
     return Split(train=valid.before, valid=valid, test=test)
+
+
+def _learned(log: EventLog, options: argparse.Namespace, split: Split) -> Interactions:
+    """What simple systems, and the model's parts that are such, know when the test is asked."""
+    if options.ask is not None:
+        return log.events
+    # strict is for rows beside published ones, whose models never learn from the validation
+    return split.train if options.strict and parse_split(options.split) is None else split.test.before
 
 
 def _compression(options: argparse.Namespace) -> CompressSettings | None:

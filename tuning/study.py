@@ -1,8 +1,9 @@
 """A study of a log: the best next-item model that some minutes can find, beside every simple system.
 
 Simple systems and the network's settings are tuned on the validation, the combination of them all
-learns from the validation's answers (strict: from answers inside the training log), and the test
-is asked once, at the end.
+learns from the validation's answers (strict: from answers inside the training log). What is counted
+rather than fitted is then counted anew, with the validation in it (strict: without), and the test is
+asked once, at the end.
 """
 
 import shutil

@@ -72,6 +72,27 @@ def test_a_strict_run_learns_nothing_from_the_validation(files: Path, tmp_path: 
     assert found["settings"]["strict"]
 
 
+def test_what_the_validation_did_is_known_when_the_test_is_asked_unless_strict(
+    files: Path, tmp_path: Path
+) -> None:
+    """Half of the people end an item later: what they did last but one is what the others are asked for."""
+    log = pl.read_parquet(files / "events.parquet").filter(pl.col("time_ms") < (START + 5) * DAY_MS)
+    last = [
+        ("interaction", f"u{user}", f"fresh {n}", "purchase", (START + 6 + n + user % 2) * DAY_MS + user)
+        for user in range(USERS)
+        for n in range(2 + user % 2)
+    ]
+    pl.concat([log, pl.DataFrame(last, schema=log.schema, orient="row")]).write_parquet(
+        tmp_path / "e.parquet"
+    )
+    found = {}
+    for more in ((), ("--strict",)):
+        out = tmp_path / "-".join(("out", *more))
+        main(["--events", str(tmp_path / "e.parquet"), "--no-network", "--out", str(out), *more])
+        found[bool(more)] = json.loads((out / "metrics.json").read_text())["baselines"]["co-visitation"]
+    assert found[False]["ndcg@10"] > found[True]["ndcg@10"]
+
+
 def test_a_split_by_time_asks_for_all_that_came_after(files: Path, tmp_path: Path) -> None:
     moment = (START + LENGTH - 2) * DAY_MS
     found = run(files, tmp_path / "out", "--split", f"time:{moment}", "--no-network")
