@@ -15,8 +15,18 @@ TEI_TYPES = {
 OPENAI_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
+def openai(status: int, message: str, request_id: str) -> dict[str, Any]:
+    """With the `detail` of Voyage, who shares the path; some clients insist that a code is a text."""
+    kind = OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    error = {"message": message, "type": kind, "param": None, "code": str(status)}
+    return {"error": error, "detail": message}
+
+
 def plain(status: int, message: str, request_id: str) -> dict[str, Any]:
-    """Cohere and Elasticsearch read `message`; Jina, Voyage and Weaviate read `detail`."""
+    """Cohere and Elasticsearch read `message`; Jina, Voyage and Weaviate read `detail`.
+
+    No `error`: the SDK of Voyage breaks where it is an object, up to 0.3.7.
+    """
     return {"message": message, "detail": message, "id": request_id}
 
 
@@ -28,11 +38,6 @@ def tei(status: int, message: str, request_id: str) -> dict[str, Any]:
 def shared(status: int, message: str, request_id: str) -> dict[str, Any]:
     """For a path where the body tells the dialect, which an error may have kept from being read."""
     return {**tei(status, message, request_id), **plain(status, message, request_id)}
-
-
-def openai(status: int, message: str, request_id: str) -> dict[str, Any]:
-    kind = OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    return {"error": {"message": message, "type": kind, "param": None, "code": status}}
 
 
 def dashscope(status: int, message: str, request_id: str) -> dict[str, Any]:
@@ -65,4 +70,6 @@ def failure_of(path: str) -> Failure | None:
         return tei
     if path.startswith("/vllm/"):
         return openai
+    if path.startswith("/voyage/"):
+        return plain
     return next((form for end, form in ENDS if path.endswith(end)), None)

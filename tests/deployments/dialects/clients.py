@@ -63,17 +63,21 @@ def voyage(url: str) -> dict[str, Any]:
 
     client = voyageai.Client(api_key="K", base_url=f"{url}/v1", max_retries=0)
     found = client.rerank("green tea", DOCUMENTS, model="m")
-    try:
-        client.rerank("green tea", DOCUMENTS, model="m", top_k=-1)
-        error = ""
-    except voyageai.error.InvalidRequestError as refused:
-        error = str(refused)
+    errors = []
+    for wrong in (
+        lambda: client.rerank("green tea", DOCUMENTS, model="m", top_k=-1),
+        lambda: client.embed(DOCUMENTS, model="m", output_dtype="int8"),
+    ):
+        try:
+            wrong()
+        except voyageai.error.InvalidRequestError as refused:
+            errors.append(str(refused))
     return {
         "order": [result.index for result in found.results],
         "texts": [result.document for result in found.results],
         "tokens": found.total_tokens,
         "vectors": client.embed(DOCUMENTS, model="m", input_type="query").embeddings,
-        "error": error,
+        "errors": errors,
     }
 
 

@@ -96,7 +96,9 @@ def test_voyages_sdk_reranks_and_embeds_and_can_say_what_was_wrong(url: str) -> 
     assert (found["order"], found["texts"]) == ([1, 2, 0], ["green tea", "tea", "rum"])
     assert found["tokens"] > 0
     check_vectors(found["vectors"])
-    assert "-1 results" in found["error"]
+    reranked, embedded = found["errors"]
+    assert "-1 results" in reranked
+    assert "'int8'" in embedded
 
 
 @needs_clients

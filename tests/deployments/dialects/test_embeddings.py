@@ -119,6 +119,6 @@ def test_a_long_batch_holds_up_neither_the_loop_nor_a_query() -> None:
 def test_an_empty_input_is_an_empty_answer_and_no_encoder_is_told(door: Door) -> None:
     assert door.post("/v1/embeddings", {"input": []}).json()["data"] == []
     without = Door(fakes.bundle(encoder=None)).post("/v1/embeddings", {"input": "a"})
-    assert (without.status_code, set(without.json())) == (400, {"error"})
+    assert (without.status_code, set(without.json())) == (400, {"error", "detail"})
     broken = Door(fakes.bundle(encoder=FakeEncoder(broken=True))).post("/embed", {"inputs": "a"})
     assert (broken.status_code, broken.json()["error_type"]) == (500, "Backend")

@@ -133,8 +133,16 @@ def test_what_is_wrong_is_told_as_a_text_in_the_dialects_own_body(
 def test_openais_errors_are_objects(door: Door, path: str, body: Any) -> None:
     response = door.post(path, body)
     assert response.status_code == 400, response.text
-    error = response.json()["error"]
+    error, detail = response.json()["error"], response.json()["detail"]
     assert (set(error), error["type"]) == ({"message", "type", "param", "code"}, "invalid_request_error")
+    assert error["code"] == "400"  # Vercel's providers look for a text
+    assert detail == error["message"]  # without it the SDK of Voyage takes nothing for a refusal or for 429
+
+
+def test_voyages_sdk_gets_no_error_object_at_its_own_path_for_it_breaks_on_one(door: Door) -> None:
+    for path in ("/voyage/v1/embeddings", "/voyage/v1/rerank"):
+        told = door.post(path, {"input": [[1]]})
+        assert (told.status_code, set(told.json())) == (400, {"message", "detail", "id"})
 
 
 def test_whatever_goes_wrong_is_json_in_the_dialects_body_whoever_sees_it() -> None:
