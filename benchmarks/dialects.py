@@ -61,7 +61,8 @@ def cold_and_cached(ranker: Ranker, count: int) -> dict[str, float]:
         asked = dialect_of(body).decode(body)
         texts, candidates = texts_of(asked, Reading())
         query = question(Envelope(q=asked.query), asked.extras, {}, len(texts), 0)
-        ranker.read(ranker.unread(candidates), lambda: True)
+        for work in ranker.unread(query, candidates):
+            work.read(lambda: True)
         order, told = arranged(asked, ranker.score(query, candidates))
         return V1.reply(Scored(order=order, scores=told, asked=asked, texts=texts, id="", model=""))
 
