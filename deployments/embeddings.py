@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import msgspec
-
 from deployments.dialects import cohere_embed, dashscope_embed, openai, tei_embed
+from deployments.dialects.dialect import decoded, refusing
 from deployments.http import HttpError, Reply, Request, Routes
 from deployments.service import BATCH, Service
 from raysys.types import Floats
@@ -57,11 +56,9 @@ class Embeddings:
 
     async def embed(self, dialect: Dialect, request: Request) -> Reply:
         """A vector for each text, in their order."""
-        try:
-            asked = msgspec.json.decode(request.body, type=dialect.request, strict=False)
+        with refusing(dialect.refused):
+            asked = decoded(request.body, dialect.request)
             texts = dialect.texts(asked)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-            raise HttpError(dialect.refused, "bad_request", f"invalid request: {error}") from error
         service, ranker = self._service, self._service.ranker()
         if ranker.bundle.encoder is None:
             raise HttpError(dialect.refused, "encoder", "the bundle that serves has no text encoder")

@@ -1,8 +1,9 @@
 """What every rerank dialect is made of: how it asks, how it is answered, and the one form in between."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -20,6 +21,7 @@ DIGITS = 8
 
 Document: TypeAlias = str | dict[str, Any] | None
 Id: TypeAlias = str | int | None
+Told = TypeVar("Told")
 
 
 class Extras(msgspec.Struct, kw_only=True):
@@ -97,11 +99,8 @@ class Dialect:
         Raises:
             HttpError: says what was found and what was expected.
         """
-        try:
-            # not strict: RAGFlow puts true and numbers in quotes
-            asked = self.asked(msgspec.json.decode(body, type=self.request, strict=False))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-            raise HttpError(self.refused, "bad_request", f"invalid request: {error}") from error
+        with refusing(self.refused):
+            asked = self.asked(decoded(body, self.request))
         if asked.top is not None and asked.top < 0:
             told = f"{asked.top} results are asked for, expected at least 0 (all)"
             raise HttpError(self.refused, "bad_request", told)
@@ -109,6 +108,24 @@ class Dialect:
             told = f"batch of {len(asked.documents)} documents, at most {MOST_DOCUMENTS} are taken"
             raise HttpError(self.refused, "bad_request", told)
         return asked
+
+
+def decoded(body: bytes, request: type[Told]) -> Told:
+    """A body as one of the requests; not strict, for RAGFlow puts true and numbers in quotes."""
+    return msgspec.json.decode(body, type=request, strict=False)
+
+
+@contextmanager
+def refusing(status: int) -> Iterator[None]:
+    """What is found wrong inside with a request becomes an answer of that status.
+
+    Raises:
+        HttpError: says what was found and what was expected.
+    """
+    try:
+        yield
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise HttpError(status, "bad_request", f"invalid request: {error}") from error
 
 
 def arranged(asked: Asked, scores: Floats) -> tuple[Ints, Floats]:

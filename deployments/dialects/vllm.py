@@ -4,11 +4,19 @@ import time
 from dataclasses import replace
 from typing import TypeAlias
 
-import msgspec
-
 from deployments.dialects.cohere import CohereRequest, usage
 from deployments.dialects.cohere import asked as as_cohere
-from deployments.dialects.dialect import MODEL, MOST_DOCUMENTS, Asked, Dialect, Document, Extras, Scored
+from deployments.dialects.dialect import (
+    MODEL,
+    MOST_DOCUMENTS,
+    Asked,
+    Dialect,
+    Document,
+    Extras,
+    Scored,
+    decoded,
+    refusing,
+)
 from deployments.dialects.entries import NUMBER, answer, entries, scored_list, wrapped
 from deployments.http import HttpError
 from raysys.types import Floats
@@ -59,11 +67,9 @@ def questions(body: bytes) -> tuple[ScoreRequest, list[tuple[Asked, list[int]]]]
     Raises:
         HttpError: says what was found and what was expected.
     """
-    try:
-        request = msgspec.json.decode(body, type=ScoreRequest, strict=False)
+    with refusing(400):
+        request = decoded(body, ScoreRequest)
         left, right = _sides(request)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise HttpError(400, "bad_request", f"invalid request: {error}") from error
     places: dict[str, list[int]] = {}
     for place, query in enumerate(left):
         places.setdefault(query, []).append(place)
