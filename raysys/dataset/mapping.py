@@ -40,6 +40,11 @@ class Mapping:
     """The names of the columns of a text file that does not say them in its first line."""
 
     def __post_init__(self) -> None:
+        for name in ("columns", "constants", "kinds"):
+            if not isinstance(table := getattr(self, name), Dict):
+                raise ConfigError(f"{name} is {table!r}, expected a table, as [{name}] and lines below it")
+        if isinstance(self.header, str):
+            raise ConfigError(f"header is {self.header!r}, expected a list of names")
         if self.time_unit not in TIME_UNITS and "%" not in self.time_unit:
             raise ConfigError(
                 f"time_unit is {self.time_unit!r}, expected one of {TIME_UNITS} or a pattern as '%d/%m/%Y'"
@@ -67,20 +72,20 @@ class Mapping:
         frame = frame.with_columns(pl.lit(value).alias(name) for name, value in self.constants.items())
         if "type" not in frame.columns:
             frame = frame.with_columns(pl.lit(self.type).alias("type"))
-        if self.kinds and "kind" in frame.columns:
+        if self.kinds and "kind" in frame.columns and not frame.schema["kind"].is_nested():
             frame = frame.with_columns(pl.col("kind").cast(pl.String).replace(dict(self.kinds)))
         return frame.with_columns(self._typed(name, frame.schema[name]) for name in frame.columns)
 
     def _typed(self, name: str, dtype: pl.DataType) -> pl.Expr:
         column = pl.col(name)
+        if dtype.is_nested():
+            return column  # the contract refuses it where it expects a number or words
         if name == "time_ms":
             return self._time(column, dtype)
         if name in NUMBERS:
             return column.cast(NUMBERS[name], strict=False)
         if name == "available":
             return column.cast(pl.String).str.to_lowercase().is_in(["true", "1", "yes"])
-        if dtype.is_nested():
-            return column
         if name.endswith("_id") and dtype.is_float():  # whole numbers, of a column that lacks some
             whole = column.cast(pl.Int64, strict=False)
             return pl.when(whole == column).then(whole.cast(pl.String)).otherwise(column.fill_nan(None))

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ import polars as pl
 
 from raysys.dataset.delimited import lines_of, tables
 from raysys.dataset.mapping import Mapping
-from raysys.errors import DataError
-from raysys.events import KINDS, Event, Interaction, identity, parse_event
+from raysys.errors import ConfigError, DataError
+from raysys.events import EARLIEST_MS, KINDS, LARGEST, Event, Interaction, identity, parse_event
 
 CHUNK = 100_000
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
@@ -131,7 +131,14 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
             # what begins so is left there by those who wrote the others (`_SUCCESS`)
-            yield from sorted(f for f in path.iterdir() if f.is_file() and not f.name.startswith((".", "_")))
+            inside = sorted(f for f in path.iterdir() if not f.name.startswith((".", "_")))
+            if not (files := [f for f in inside if f.is_file()]):
+                folders = ", ".join(f.name for f in inside[:3]) or "none"
+                raise DataError(
+                    f"there are no files in the folder {path}; folders in it are not looked into, name them:"
+                    f" {folders}"
+                )
+            yield from files
         elif path.is_file():
             yield path
         else:
@@ -139,7 +146,15 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _read_lines(path: Path, mapping: Mapping | None, now_ms: int | None) -> Iterator[Read]:
-    numbered = ((n, line) for n, line in enumerate(lines_of(path), start=1) if line.strip())
+    whole = enumerate(lines_of(path), start=1)
+    numbered: Iterator[tuple[int, bytes]] = ((n, line) for n, line in whole if line.strip())
+    first = list(islice(numbered, 1))
+    if first and first[0][1].lstrip().startswith(b"["):
+        raise DataError(
+            f"{path.name} is one JSON array, expected an object a line (JSON Lines); write each of its"
+            " objects on a line"
+        )
+    numbered = chain(first, numbered)
     while chunk := list(islice(numbered, CHUNK)):
         if mapping is None:
             yield _parsed(chunk, path.name, now_ms)
@@ -180,14 +195,13 @@ def _read_parquet(path: Path, mapping: Mapping, now_ms: int | None) -> Iterator[
 
     line = 1
     try:
-        opened = ParquetFile(path)
-    except ArrowInvalid as error:
-        raise DataError(f"{path.name}: {error}; write or copy it again") from error
-    with opened as file:
-        for batch in file.iter_batches(CHUNK):
-            part = pl.DataFrame(batch)
-            yield _rows(part, range(line, line + len(part)), path.name, mapping, now_ms)
-            line += len(part)
+        with ParquetFile(path) as file:
+            for batch in file.iter_batches(CHUNK):
+                part = pl.DataFrame(batch)
+                yield _rows(part, range(line, line + len(part)), path.name, mapping, now_ms)
+                line += len(part)
+    except (ArrowInvalid, OSError) as error:  # a damaged page is the latter
+        raise DataError(f"{path.name}: {str(error).strip()}; write or copy it again") from error
 
 
 def _read_text(path: Path, separator: str, mapping: Mapping, now_ms: int | None) -> Iterator[Read]:
@@ -203,8 +217,12 @@ def _rows(
     frame: pl.DataFrame, numbers: Sequence[int], source: str, mapping: Mapping, now_ms: int | None
 ) -> Read:
     """Whole columns are checked first; rows that are not surely good go through the contract itself."""
-    mapped = mapping.apply(frame)
-    if set(mapped.columns) - {"type", *COLUMNS}:
+    try:
+        mapped = mapping.apply(frame)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from error
+    plain = {name for name, dtype in mapped.schema.items() if not dtype.is_nested()}
+    if set(mapped.columns) - plain or plain - {"type", *COLUMNS}:
         sure = pl.Series([False] * len(mapped))
     else:
         missing = [pl.lit(None, dtype).alias(n) for n, dtype in COLUMNS.items() if n not in mapped.columns]
@@ -237,7 +255,7 @@ def _decoded(value: Any) -> Any:
 def _surely_good(now_ms: int | None) -> pl.Expr:
     """What `parse_event` would accept as an interaction, over columns."""
     good = (pl.col("type") == "interaction") & pl.col("kind").is_in(KINDS)
-    good &= pl.col("time_ms") >= 0
+    good &= pl.col("time_ms").is_between(EARLIEST_MS, LARGEST)
     if now_ms is not None:
         good &= pl.col("time_ms") <= now_ms
     good &= pl.col("item_id").is_not_null()

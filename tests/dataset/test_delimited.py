@@ -1,8 +1,10 @@
 """Files of other people's making are read as they are, and one that is broken says how."""
 
 import gzip
+import json
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -119,6 +121,49 @@ def test_a_list_where_a_word_belongs_costs_its_row(tmp_path: Path) -> None:
     assert [(refusal.line, refusal.field) for refusal in found.refused] == [(1, "category")]
 
 
+def test_an_object_where_a_column_is_plain_costs_its_row(tmp_path: Path) -> None:
+    """As databases of documents write ids and dates."""
+    rows = [{"u": {"$oid": "a"}, "i": "x", "t": 1}, {"u": "b", "i": "x", "t": {"$date": 2}}]
+    mapping = Mapping(
+        columns={"user_id": "u", "item_id": "i", "time_ms": "t"},
+        constants={"kind": "view"},
+        kinds={"x": "view"},
+    )
+    for row in rows:
+        (tmp_path / "e.jsonl").write_text(json.dumps(row))
+        pl.DataFrame([row]).write_parquet(tmp_path / "e.parquet")
+        for name in ("e.jsonl", "e.parquet"):
+            found = together(read([tmp_path / name], mapping))
+            assert (len(found.interactions), [refusal.line for refusal in found.refused]) == (0, [1])
+
+
+def test_a_row_whose_end_is_not_told_costs_its_lines_and_no_others(tmp_path: Path) -> None:
+    head, row = "user_id,item_id,kind,time_ms\n", "a,x,view,1\n"
+    (tmp_path / "e.csv").write_text(head + row + "a,x\ry,view,1\n" + row, newline="")
+    found = together(read([tmp_path / "e.csv"]))
+    assert (len(found.interactions), [refusal.line for refusal in found.refused]) == (2, [3])
+    (tmp_path / "e.csv").write_text(head + row + 'a,"x,view,1\n' + 2 * row)
+    found = together(read([tmp_path / "e.csv"]))
+    assert (len(found.interactions), [refusal.line for refusal in found.refused]) == (1, [3, 4, 5])
+    assert "on the lines 3 to 5; is a quote not closed?" in found.refused[0].reason
+
+
+def test_a_damaged_page_of_a_parquet_file_is_an_error_with_the_remedy(tmp_path: Path) -> None:
+    pl.DataFrame({"user_id": [f"u{n}" for n in range(99)]}).write_parquet(tmp_path / "e.parquet")
+    whole = (tmp_path / "e.parquet").read_bytes()
+    (tmp_path / "e.parquet").write_bytes(b"PAR1" + bytes(60) + whole[64:])
+    with pytest.raises(DataError, match="write or copy it again"):
+        list(read([tmp_path / "e.parquet"]))
+
+
+@pytest.mark.parametrize("made", ["day=1", ""])
+def test_a_folder_without_files_is_an_error_that_names_the_folders_in_it(made: str, tmp_path: Path) -> None:
+    (tmp_path / "log" / made).mkdir(parents=True)
+    (tmp_path / "log" / "_SUCCESS").touch()
+    with pytest.raises(DataError, match=rf"no files in the folder .*log; .* {made or 'none'}"):
+        list(read([tmp_path / "log"]))
+
+
 def test_a_folder_is_read_without_what_its_writer_left_there(tmp_path: Path) -> None:
     (tmp_path / "part.csv").write_text(CSV)
     (tmp_path / "_SUCCESS").write_text("")
@@ -133,6 +178,10 @@ def test_a_folder_is_read_without_what_its_writer_left_there(tmp_path: Path) -> 
         ("e.csv.gz", gzip.compress(CSV.encode())[:40], "e.csv.gz: .*pack or copy it again"),
         ("e.csv.gz", CSV.encode(), "e.csv.gz: Not a gzipped file"),
         ("e.csv", b"kind,kind\nview,view\n", r"two columns \['kind'\]"),
+        ("e.csv", gzip.compress(CSV.encode()), r"begins with b'\\x1f\\x8b.*call it .gz"),
+        ("e.csv", CSV.encode("utf-16"), "e.csv begins with .* expected text in UTF-8"),
+        ("e.csv", CSV.replace("\n", "\r").encode(), "ends lines by a carriage return alone"),
+        ("e.json", b'[{"type": "interaction"}]', r"e.json is one JSON array, expected an object a line"),
         ("u.data", b"1\t2\n", "no known format; expected .*a mapping that says what the separator"),
     ],
 )
@@ -146,8 +195,22 @@ def test_a_file_that_is_not_what_its_name_says_is_an_error_with_the_remedy(
 
 def test_a_column_that_is_not_there_may_mean_another_separator(tmp_path: Path) -> None:
     (tmp_path / "e.csv").write_text("user;item\na;x\n")
-    with pytest.raises(ConfigError, match=r"no column \['user'\]; it has \['user;item'\].*separator"):
+    with pytest.raises(
+        ConfigError, match=r"e.csv: the file has no column \['user'\]; it has \['user;item'\].*separator"
+    ):
         list(read([tmp_path / "e.csv"], Mapping(columns={"user_id": "user"})))
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"columns": ("user",)}, r"columns is \('user',\), expected a table"),
+        ({"header": "a,b"}, "expected a list"),
+    ],
+)
+def test_a_mapping_of_another_form_is_refused(told: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Mapping(**told)
 
 
 def test_a_unit_of_time_that_is_none_is_refused() -> None:
