@@ -32,8 +32,11 @@ NO_TARGET = "hide"
 KEPT = ("user_id", "session_id", "item_id", "kind", "time_ms", "event_id")
 SHOWN = dict.fromkeys(("session_id", "user_id", "event_id", "query"), pl.String) | {"time_ms": pl.Int64}
 PAIR = {"session_id": pl.String, "user_id": pl.String, "time_ms": pl.Int64}
-EARLY_MS = 10 * 365 * 86_400_000
-"""Nobody logged anything before, of what is called milliseconds since 1970."""
+YEAR_MS = 365 * 86_400_000
+EARLY_MS, LATE_MS = 10 * YEAR_MS, 200 * YEAR_MS
+"""Nobody logged anything before or after, of what is called milliseconds since 1970."""
+AGAIN = 0.01
+"""Share of a log that may say the same as was said before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +62,18 @@ class EventLog:
             yield f"interactions left out: {told['left_out']}"
         if told["described"] and told["items"] - told["items_never_seen"] == told["bare"]:
             yield f"none of {told['described']} described items is in any interaction; are ids written alike?"
-        if told["first_ms"] < told["last_ms"] < EARLY_MS:
-            year = 1970 + told["last_ms"] // (EARLY_MS // 10)
+        last_ms = told["last_ms"]
+        if told["first_ms"] < last_ms < EARLY_MS or last_ms > LATE_MS:
+            unit, word = ("s", "seconds") if last_ms < EARLY_MS else ("us", "microseconds")
+            year = 1970 + last_ms // YEAR_MS
             yield (
-                f"the last time_ms is {told['last_ms']}, which is in {year}; if these are seconds, say"
-                " time_unit = 's' in a mapping"
+                f"the last time_ms is {last_ms}, which is in {year}; if these are {word}, say"
+                f" time_unit = {unit!r} in a mapping"
+            )
+        if told["first_ms"] < last_ms and told["again"] > AGAIN * told["interactions"]:
+            yield (
+                f"{told['again']} of {told['interactions']} interactions have the person, item, kind and time"
+                " of another; if files overlap, the answers are known before: send each once, or an event_id"
             )
 
 
@@ -119,6 +129,7 @@ def read_events(
         "refused_fields": found.reasons(),
         "left_out": dict(sorted(left.items())),
         "interactions": len(frame),
+        "again": len(frame) - frame.n_unique(),
         "queries": len(asked),
         "kinds": dict(sorted(frame["kind"].value_counts().iter_rows())),
         "users": len(keys),

@@ -1,5 +1,6 @@
 """Fit the interest network with settings that were found, one or several side by side."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,4 +62,7 @@ def fit_side_by_side(
 
 def _one_thread(events: Interactions, catalog: Catalog, config: NetworkConfig, out: Path) -> Path:
     torch.set_num_threads(1)
-    return fit_and_export(events, catalog, config, out)
+    partial = out.with_name(f"{out.name}.part")  # of a run that was killed, nothing half done is taken
+    shutil.rmtree(partial, ignore_errors=True)
+    fit_and_export(events, catalog, config, partial)
+    return partial.replace(out)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from raysys.catalog import Catalog
-from raysys.errors import RaysysError
+from raysys.errors import ConfigError, RaysysError
 from raysys.events import ItemUpdate
 from raysys.interest.asked import Split, last_one, places_from_end
 from raysys.interest.interactions import Interactions
@@ -63,6 +63,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     began = time.perf_counter()
     parse_split(options.split)  # before all the reading
+    if options.unseen and (options.ask is None or options.unseen < 0):
+        raise ConfigError(f"unseen is {options.unseen}; expected with --ask, and not below 0")
     options.out.mkdir(parents=True, exist_ok=True)
     log = read_events(
         options.events,
@@ -147,4 +149,7 @@ if __name__ == "__main__":
         main()
     except RaysysError as error:
         print(f"interest: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:  # no space, no right to write
+        print(f"interest: {error}; once that is mended, the same command goes on", file=sys.stderr)
         sys.exit(2)

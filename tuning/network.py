@@ -25,7 +25,7 @@ from raysys.interest.warm import SPACE, Older, begin
 from raysys.types import DAY_MS
 from tuning.fit import older_of
 from tuning.log import read_log
-from tuning.trials import Search, Trial, claim, cores, run_search, start_ray
+from tuning.trials import Search, Trial, claim, cores, described, run_search, start_ray, told
 
 SETTINGS = Path(__file__).with_name("settings.toml")
 METRIC = "ndcg"
@@ -175,12 +175,8 @@ def search_network(
     asked |= {"also": settings.also, "keep_seen": keep_seen, "networks": networks}
     if warm is not None:
         asked["warm"] = read_manifest(warm)["id"]
-    columns = [part for log in (before, valid) for part in (log.user, log.row, log.kind, log.time_ms)]
-    if len(told := before.queries):
-        columns += [told.user, told.time_ms, told.after, told.start, told.word]
-    claim(
-        out, [json.dumps([asked, catalog.item_ids], sort_keys=True).encode(), *columns, catalog.text_vectors]
-    )
+    what = json.dumps(asked, sort_keys=True).encode()
+    claim(out, [what, *told(before), *told(valid), *described(catalog)])
     if (out / TABLE).exists():
         return Tuned.load(out)
     search = Search(

@@ -26,7 +26,7 @@ from raysys.interest.fit import Fitted, InterestConfig, Lesson, counted, fit_les
 from raysys.interest.interactions import Interactions
 from raysys.interest.network import NetworkConfig
 from raysys.interest.recall import RecallSizes
-from raysys.interest.scorer import InterestScorer
+from raysys.interest.scorer import HEAD, InterestScorer
 from raysys.interest.source import NetworkSource
 from raysys.types import Ints
 from tuning.baselines import Log, Tuned, ask_each, sampled, tune_baselines
@@ -37,11 +37,13 @@ from tuning.minutes import Minutes
 from tuning.network import TABLE, SearchSettings, search_network
 from tuning.network import Tuned as Found
 from tuning.ranked import ranked_side_by_side
-from tuning.trials import claim, cores
+from tuning.trials import claim, cores, described, told
 from tuning.variants import Compressed
 
 SETTINGS = Path(__file__).with_name("settings.toml")
 MODEL = "raysys"
+EARLY, LATE = "early", "interest"
+"""Folders of the model as the validation is asked, and as the test is."""
 MANY = 4000
 """People from whom on it pays to ask them in several processes."""
 WAIT = 3.0
@@ -104,6 +106,13 @@ class Study:
     def __post_init__(self) -> None:
         if not 0.0 < self.minutes < float("inf"):
             raise ConfigError(f"minutes is {self.minutes}, must be above 0")
+        if self.seed < 0:
+            raise ConfigError(f"seed is {self.seed}, must not be negative")
+        for folder in (self.out / EARLY, self.out / LATE):
+            if folder.exists() and not (folder / HEAD).is_file():
+                raise ConfigError(
+                    f"{folder} is no interest model, and one would take its place; name another out"
+                )
 
     def run(self) -> dict[str, Any]:
         """Find the best system, and ask it and every simple one the test.
@@ -138,8 +147,8 @@ class Study:
         test = self.split.test
         yield repr((*said, self.next_one, self.seed, self.cores, self.compression, test.new_only)).encode()
         for log in (self.split.train, self.learned, test.before):
-            yield from (log.user, log.row, log.kind, log.time_ms)
-        yield from (test.user, np.concatenate(test.truth), "\n".join(self.catalog.item_ids).encode())
+            yield from told(log)
+        yield from (test.user, np.concatenate(test.truth), *described(self.catalog))
 
     @property
     def budget(self) -> Minutes:
@@ -278,8 +287,8 @@ class Study:
 
     def new_to(self, fitted: Fitted) -> Asked:
         """The validation's people whose answers the combination, as it is compared, did not learn from."""
-        valid, told = self.split.valid, np.setdiff1d(fitted.people, fitted.held)
-        return valid if self.strict else valid.of(~np.isin(valid.user, told))
+        valid, taught = self.split.valid, np.setdiff1d(fitted.people, fitted.held)
+        return valid if self.strict else valid.of(~np.isin(valid.user, taught))
 
     def judged(
         self, simple: Tuned, config: InterestConfig, fitted: Fitted, late: InterestScorer
@@ -303,7 +312,7 @@ class Study:
         for number, (log, asked, scorer, found) in enumerate(
             ((before, fresh, fitted.fresh, validation), (known, test, late, tested))
         ):
-            folder = self.out / ("interest" if asked is test else "early")
+            folder = self.out / (LATE if asked is test else EARLY)
             catalog = counted(self.catalog, log.events, log.now_ms, config)
             found[MODEL] = self._model(scorer, catalog, asked, folder)
             found |= {name: rankings[number].judged(asked).summary() for name, rankings in others.items()}
@@ -333,9 +342,11 @@ class Study:
         self, scorer: InterestScorer, catalog: Catalog, asked: Asked, folder: Path
     ) -> dict[str, float]:
         """The interest model's metrics; it is saved to `folder`."""
+        partial = folder.with_name(f"{folder.name}.part")
+        shutil.rmtree(partial, ignore_errors=True)
+        scorer.save(partial)
         shutil.rmtree(folder, ignore_errors=True)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scorer.save(folder)
+        partial.replace(folder)
         cores = self.cores if len(asked) >= MANY else 1
         return ranked_side_by_side(folder, catalog, asked, cores).judged(asked).summary()
 

@@ -3,11 +3,12 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import ray
@@ -16,7 +17,10 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 from ray.tune.search.optuna import OptunaSearch
 from tqdm import tqdm
 
+from raysys.catalog import COLUMNS, Catalog
 from raysys.errors import ConfigError
+from raysys.interest.interactions import Interactions
+from raysys.types import Floats, Ints
 
 ROOT = Path(__file__).parents[1]
 CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
@@ -71,12 +75,27 @@ def claim(folder: Path, asked: Iterable[bytes | npt.NDArray[Any]]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "search.json"
     if not path.exists():
-        path.write_text(json.dumps({"fingerprint": fingerprint}))
+        partial = folder / "search.json.part"  # a run that is killed here leaves no empty claim
+        partial.write_text(json.dumps({"fingerprint": fingerprint}))
+        partial.replace(path)
     elif (found := json.loads(path.read_text()).get("fingerprint")) != fingerprint:
         raise ConfigError(
             f"{folder} holds the search {found} of other data or settings, this one is {fingerprint};"
             " name another folder or remove that one"
         )
+
+
+def told(events: Interactions) -> Iterator[Ints]:
+    """All that a log says, for `claim`."""
+    yield from (events.user, events.row, events.kind, events.time_ms)
+    asked = events.queries
+    yield from (asked.user, asked.time_ms, asked.after, asked.start, asked.word)
+
+
+def described(catalog: Catalog) -> Iterator[bytes | Floats]:
+    """All that items say of themselves, for `claim`."""
+    yield msgspec.json.encode([getattr(catalog, name) for name in COLUMNS])
+    yield from (catalog.price_micros, catalog.text_vectors, catalog.image_vectors, catalog.audio_vectors)
 
 
 def cores() -> int:

@@ -22,7 +22,7 @@ from raysys.interest.words import Likeness
 from raysys.state.protocol import State
 from raysys.types import Floats, Ints
 
-NETWORK = "network"
+HEAD, NETWORK = "interest.json", "network"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +174,7 @@ class InterestScorer:
         head["answers"] = self.answers is not self.combinations
         head["untaken"] = 0 if self.untaken is None else self.untaken.sets
         head["likeness"] = [likeness.bag for likeness in self.partners.likeness]
-        (folder / "interest.json").write_bytes(msgspec.json.encode(head))
+        (folder / HEAD).write_bytes(msgspec.json.encode(head))
         self.partners.co_visit.save(folder, "co_visit")
         self.partners.item_knn.save(folder, "item_knn")
         self.partners.neighbors.save(folder)
@@ -195,7 +195,7 @@ class InterestScorer:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        head = msgspec.json.decode((folder / "interest.json").read_bytes())
+        head = msgspec.json.decode((folder / HEAD).read_bytes())
         if tuple(head["features"]) != FEATURES:
             raise BundleError(
                 f"{folder}: fitted on the features {head['features']}, this version computes"

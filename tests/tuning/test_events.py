@@ -224,8 +224,21 @@ def test_who_sent_seconds_or_refused_rows_is_told(tmp_path: Path) -> None:
     assert [remark.split(";")[0] for remark in log.remarks()] == ["1 of 2 rows were refused: {'item_id': 1}"]
     log = read_events([lines(tmp_path / "e.jsonl", [deed("a", "x", seconds + n) for n in (0, 9)])])
     assert [remark[:46] for remark in log.remarks()] == ["the last time_ms is 1700000009, which is in 19"]
+    log = read_events(
+        [lines(tmp_path / "e.jsonl", [deed("a", "x", seconds * 1_000_000 + n) for n in (0, 9)])]
+    )
+    (remark,) = log.remarks()
+    assert remark.startswith("the last time_ms is 1700000000000009, which is in 55")
+    assert remark.endswith("if these are microseconds, say time_unit = 'us' in a mapping")
     log = read_events([lines(tmp_path / "e.jsonl", [deed("a", "x", seconds * 1000 + n) for n in (0, 9)])])
     assert list(log.remarks()) == []
+
+
+def test_who_named_a_file_twice_is_told(tmp_path: Path) -> None:
+    path = lines(tmp_path / "e.jsonl", [deed("a", "x", n * 1000 * DAY) for n in (9, 10)])
+    assert [*read_events([path]).remarks()] == []
+    (remark,) = read_events([path, path]).remarks()
+    assert remark.startswith("2 of 4 interactions have the person, item, kind and time of another")
 
 
 def test_items_of_which_none_was_touched_may_be_written_otherwise(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The command finds a good model for any log of events, and reports every system on the same test."""
 
 import json
+import runpy
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -142,6 +144,8 @@ def test_however_little_there_is_every_system_has_numbers(
         (20, 6, ("--split", "time:900"), DataError, "the log spans 0 to 24 ms; split it at a moment inside"),
         (20, 6, ("--minutes", "0"), ConfigError, "minutes is 0.0, must be above 0"),
         (20, 6, ("--minutes", "nan"), ConfigError, "minutes is nan, must be above 0"),
+        (20, 6, ("--seed", "-1"), ConfigError, "seed is -1, must not be negative"),
+        (20, 6, ("--unseen", "2"), ConfigError, "unseen is 2; expected with --ask"),
     ],
 )
 def test_what_cannot_be_studied_is_refused_with_the_reason(
@@ -191,6 +195,39 @@ def test_a_folder_is_that_of_one_study(few: Callable[..., list[str]], tmp_path: 
     main([*first, "--out", str(tmp_path)])
     again = json.loads((tmp_path / "metrics.json").read_text())
     assert again["test"] == json.loads(found)["test"]
+
+
+def test_other_words_for_the_items_make_another_study(files: Path, tmp_path: Path) -> None:
+    run(files, tmp_path / "out", "--no-network", "--minutes", "0.1")
+    (tmp_path / "items.jsonl").write_text((files / "items.jsonl").read_text().replace("thing", "ding"))
+    for name in ("events.parquet", "settings.toml"):
+        shutil.copy(files / name, tmp_path / name)
+    with pytest.raises(ConfigError, match="of other data or settings"):
+        run(tmp_path, tmp_path / "out", "--no-network", "--minutes", "0.1")
+
+
+def test_a_folder_of_that_name_which_is_no_model_is_not_replaced(
+    few: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "interest").mkdir()
+    (tmp_path / "interest" / "precious.txt").touch()
+    with pytest.raises(ConfigError, match="interest is no interest model, and one would take its place"):
+        main([*few(9, 30, 5), "--out", str(tmp_path)])
+    assert (tmp_path / "interest" / "precious.txt").exists()
+
+
+def test_what_the_disk_refuses_is_said_in_one_line(
+    few: Callable[..., list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "out").touch()
+    monkeypatch.setattr("sys.argv", ["interest", *few(9, 30, 5), "--out", str(tmp_path / "out")])
+    with pytest.warns(RuntimeWarning, match="found in sys.modules"), pytest.raises(SystemExit, match="2"):
+        runpy.run_module("tuning.interest", run_name="__main__")
+    error = f"[Errno 17] File exists: '{tmp_path / 'out'}'"
+    assert capsys.readouterr().err == f"interest: {error}; once that is mended, the same command goes on\n"
 
 
 def test_an_unknown_split_is_refused(files: Path, tmp_path: Path) -> None:
