@@ -180,24 +180,31 @@ def among(scores: Scores, items: Bools) -> Scores:
 
 
 def learned(name: str, options: argparse.Namespace) -> tuple[Cold, Systems]:
-    """The interest model of a set, with one network by the rules, that knows nothing of what is held out."""
+    """A set cut, and who is asked about it; its network is kept."""
     files, seed, cpu_seconds = bench_set(name), options.seed, options.cpu_seconds
     if not options.encoder.is_dir():
         raise DataError(f"{options.encoder} is not here; `make {options.encoder}` builds it")
     log = read_events([files.events], [files.items], encoder=options.encoder)
     cold = cold_split(log.events, len(log.catalog), seed, options.asked)
-    warm, train = cold.fresh.before, cold.split.train
     out = OUT / "cold" / f"{name}-{cpu_seconds:g}-{seed}"
+    return cold, systems_of(cold, log.catalog, out, cpu_seconds, options.people, seed)
+
+
+def systems_of(
+    cold: Cold, catalog: Catalog, out: Path, cpu_seconds: float, people: int, seed: int
+) -> Systems:
+    """The interest model, with one network by the rules, that knows nothing of what is held out."""
+    warm, train = cold.fresh.before, cold.split.train
     if not (out / NETWORK).exists():
-        training = fit_network(train, log.catalog, start_of(train, len(log.catalog), cpu_seconds, seed))
-        list(tqdm(training, desc=f"{name}: fitting the network", total=REPORTS, unit="part"))
+        training = fit_network(train, catalog, start_of(train, len(catalog), cpu_seconds, seed))
+        list(tqdm(training, desc=f"{out.name}: fitting the network", total=REPORTS, unit="part"))
         export_network(training.model, out / NETWORK)
-    network = NetworkSource.of(UserEncoder.load(out / NETWORK), log.catalog)
+    network = NetworkSource.of(UserEncoder.load(out / NETWORK), catalog)
     study = Study(
         split=cold.split,
         learned=warm,
-        catalog=log.catalog,
-        minutes=0.0,
+        catalog=catalog,
+        minutes=1.0,  # no settings are searched, and whom the combination learns from is said below
         out=out,
         settings=StudySettings.read(),
         seed=seed,
@@ -205,12 +212,12 @@ def learned(name: str, options: argparse.Namespace) -> tuple[Cold, Systems]:
     config = study.interest(
         Tuned(systems={}, settings={}, ndcg={}, following=Following()), heard=study.network
     )
-    config = replace(config, people=options.people)
+    config = replace(config, people=people)
     scorer = study.fitted([cold.split.valid], config, network, network).scorer
-    popular = np.bincount(warm.row, minlength=len(log.catalog)).astype(np.float32)
-    catalog = replace(log.catalog, popularity=popular)
+    popular = np.bincount(warm.row, minlength=len(catalog)).astype(np.float32)
     chance = CHANCE * np.random.default_rng(seed).random(len(catalog))
-    return cold, Systems(relearned(scorer, warm, catalog, config), catalog, cold.items, chance)
+    counts = replace(catalog, popularity=popular)
+    return Systems(relearned(scorer, warm, counts, config), counts, cold.items, chance)
 
 
 def line(name: str, scores: Scores, asked: Asked) -> str:

@@ -1,11 +1,15 @@
 """The cold split: what is new is in nothing that is learned from, and histories are as short as said."""
 
-import numpy as np
+from pathlib import Path
 
-from benchmarks.cold import KNOWN, cold_split
+import numpy as np
+import pytest
+
+from benchmarks.cold import KNOWN, cold_split, systems_of, table
 from raysys.events import KINDS
 from raysys.interest.interactions import Interactions
 from raysys.types import DAY_MS
+from tests.fakes import shop
 
 USERS, ITEMS, DAYS = 60, 50, 9
 
@@ -49,3 +53,12 @@ def test_of_newcomers_so_much_is_known_and_the_same_is_asked() -> None:
         assert np.bincount(asked.before.user, minlength=USERS)[asked.user].tolist() == [known] * len(asked)
         assert [rows.tolist() for rows in asked.truth] == [rows.tolist() for rows in cold.newcomers[0].truth]
         assert not any(cold.items[rows].any() for rows in asked.truth)
+
+
+def test_every_system_has_a_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cold = cold_split(log(), ITEMS, seed=0)
+    systems = dict(systems_of(cold, shop(ITEMS), tmp_path, 0.2, 1000, 0).of())
+    assert {"raysys", "network alone", "content-kNN, both", "popularity"} < set(systems)
+    table("new items", systems, cold.fresh)
+    rows = [line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines() if " ± " in line]
+    assert rows == list(systems)
