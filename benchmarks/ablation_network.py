@@ -28,7 +28,7 @@ from raysys.interest.sequences import Sequences
 from raysys.interest.train import Training, fit_network
 from raysys.interest.user_tower import Block
 from raysys.types import Floats, Ints
-from tuning.study import start_of
+from tuning.study_networks import start_of
 
 PEOPLE = 1000
 """Users whose scores are held at once."""

@@ -28,7 +28,8 @@ from raysys.types import Bools, Floats, Ints
 from tuning.baselines import sampled
 from tuning.fit import fit_and_export
 from tuning.ranked import people_of
-from tuning.study import Study, start_of
+from tuning.study import Study
+from tuning.study_networks import start_of
 
 LESSON, JUDGED = 4000, 5000
 """People that the combination learns from, and that each of validation and test asks."""

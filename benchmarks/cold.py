@@ -31,8 +31,10 @@ from raysys.interest.words import BAGS, Likeness
 from raysys.types import Bools, Floats
 from tuning.baselines import Tuned
 from tuning.events import read_events
+from tuning.minutes import StudySettings
 from tuning.ranked import Scores, ranked, whole
-from tuning.study import Study, StudySettings, start_of
+from tuning.study import Study
+from tuning.study_networks import Networks, start_of
 
 ENCODER = Path("var/encoder")
 NETWORK = "network"
@@ -213,7 +215,7 @@ def systems_of(
         Tuned(systems={}, settings={}, ndcg={}, following=Following()), heard=study.network
     )
     config = replace(config, people=people)
-    scorer = study.fitted([cold.split.valid], config, network, network).scorer
+    scorer = study.fitted([cold.split.valid], config, Networks(searched=network)).scorer
     popular = np.bincount(warm.row, minlength=len(catalog)).astype(np.float32)
     chance = CHANCE * np.random.default_rng(seed).random(len(catalog))
     counts = replace(catalog, popularity=popular)

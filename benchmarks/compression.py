@@ -29,6 +29,7 @@ from tuning.compress_turn import compress_window
 from tuning.log import read_log
 from tuning.loop import LoopSettings
 from tuning.network import SearchSettings, tune_network
+from tuning.study_networks import Networks
 from tuning.variants import Compressed
 
 JOURNEY = "journey"
@@ -70,12 +71,12 @@ def of_set(
         first, *others = (NetworkSource.of(UserEncoder.load(folder), study.catalog) for folder in networks)
         source: NetworkSource | None = replace(first, beside=tuple(others))
     else:
-        _, source, _ = study.networks(asked)
+        source = study.networks(asked).searched
     config = study.interest(
         Tuned(systems={}, settings={}, ndcg={}, following=Following()), heard=source is not None
     )
     lesson = sampled(asked[0], people)
-    fitted = study.fitted([lesson], config, source, source)
+    fitted = study.fitted([lesson], config, Networks(searched=source))
     judges = asked[0].of(~np.isin(asked[0].user, lesson.user))
     stocked = counted(study.catalog, train, int(train.time_ms[-1]) + 1, config)
     fitted = replace(fitted, fresh=fitted.scorer)  # to them all of it is new

@@ -25,7 +25,8 @@ from raysys.types import Bools, Floats, Ints
 from tuning.document import DocumentNetwork
 from tuning.events import LEAVE_ONE_OUT, read_events
 from tuning.interest import study_of
-from tuning.study import SETTINGS, Study
+from tuning.minutes import SETTINGS
+from tuning.study import Study
 
 RESULTS = OUT / "results"
 PEER_PYTHON, PEERS_SCRIPT = Path("var/peers/venv/bin/python"), Path("benchmarks/peers/peers.py")

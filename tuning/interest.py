@@ -17,8 +17,9 @@ from raysys.interest.interactions import Interactions
 from tuning import compress_report
 from tuning.compress import CompressSettings
 from tuning.events import LEAVE_ONE_OUT, EventLog, parse_split, read_events, split_log
+from tuning.minutes import SETTINGS, StudySettings
 from tuning.questions import read_asked
-from tuning.study import SETTINGS, Study, StudySettings
+from tuning.study import Study
 from tuning.study_report import tell
 
 REPEATED = 0.05

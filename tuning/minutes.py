@@ -1,6 +1,13 @@
 """How the minutes of a study are shared out between its parts: rules of thumb, by what was measured."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from raysys.config import read_settings, read_toml
+
+SETTINGS = Path(__file__).with_name("settings.toml")
 
 ANSWERS, FEW = 25_000, 500
 """Answers that the combination has use for, and as many as it is given however little time there is."""
@@ -9,6 +16,33 @@ ANSWER_S, ITEMS = 0.015, 30_000
 catalogs of more than so many items more in proportion."""
 COMBINING, TUNING = 0.85, 0.25
 """Share of the minutes that the combination and the simple systems' settings may take, on one core."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudySettings:
+    """The table [next_item]: how the minutes are spent."""
+
+    learning: float = 0.6
+    """Share of the minutes, at least, in which networks are fitted."""
+    trials: int = 8
+    """Networks that are fitted, at most, each with settings of its own."""
+    fewest: int = 4
+    """As many at least, if that leaves each of them less time than it would want; half of them where
+    histories are long."""
+    networks: int = 4
+    """Of the best ones, averaged, as far as they come near the best."""
+    recalled: int = 60
+    """Items that each source proposes for a person."""
+    learned: int = 60
+    """Items of those that the combination learns from, for each person."""
+    space: Mapping[str, Any] = field(default_factory=dict)
+    """What is searched: fields of `NetworkConfig`."""
+    also: Mapping[str, Any] = field(default_factory=dict)
+    """What differs in the second trial from the first, which is what rules say."""
+
+    @classmethod
+    def read(cls, path: Path = SETTINGS) -> "StudySettings":
+        return read_settings(cls, read_toml(path).get("next_item", {}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

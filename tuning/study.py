@@ -1,9 +1,9 @@
 """A study of a log: the best next-item model that some minutes can find, beside every simple system.
 
-Simple systems and the network's settings are tuned on the validation, the combination of them all
-learns from the validation's answers (strict: from answers inside the training log). What is counted
-rather than fitted is then counted anew, with the validation in it (strict: without), and the test is
-asked once, at the end.
+Simple systems are tuned on the validation. The combination of them all learns from the validation's
+answers (strict: from answers inside the training log), and networks are searched by the same answers.
+Then all but the combination learns anew, with those answers in it and the validation (strict: without
+the validation), and the test is asked once, at the end.
 """
 
 import shutil
@@ -16,67 +16,32 @@ from typing import Any
 import numpy as np
 
 from raysys.catalog import Catalog
-from raysys.config import read_settings, read_toml
 from raysys.errors import ConfigError, DataError
 from raysys.events import KINDS, Kind
 from raysys.interest.asked import Asked, Split, earlier, last_one, places_from_end
-from raysys.interest.defaults import is_long, mean_history, network_config
-from raysys.interest.encoder import UserEncoder
+from raysys.interest.defaults import mean_history
 from raysys.interest.fit import Fitted, InterestConfig, Lesson, counted, fit_lessons, relearned
 from raysys.interest.interactions import Interactions
-from raysys.interest.network import NetworkConfig
 from raysys.interest.recall import RecallSizes
 from raysys.interest.scorer import HEAD, InterestScorer
-from raysys.interest.source import NetworkSource
-from raysys.types import Ints
+from raysys.types import Floats, Ints
 from tuning.baselines import Log, Tuned, ask_each, sampled, tune_baselines
 from tuning.compress import CompressSettings, compress_fitted
-from tuning.events import NO_TARGET
-from tuning.fit import fit_side_by_side
-from tuning.minutes import Minutes
-from tuning.network import TABLE, SearchSettings, search_network
+from tuning.minutes import Minutes, StudySettings
+from tuning.network import TABLE
 from tuning.network import Tuned as Found
 from tuning.ranked import ranked_side_by_side
+from tuning.study_networks import Networks, NetworkStudy
 from tuning.trials import claim, cores, described, told
 from tuning.variants import Compressed
 
-SETTINGS = Path(__file__).with_name("settings.toml")
 MODEL = "raysys"
 EARLY, LATE = "early", "interest"
 """Folders of the model as the validation is asked, and as the test is."""
 MANY = 4000
 """People from whom on it pays to ask them in several processes."""
-WAIT = 3.0
-"""Minutes beyond those that trials are waited for: processes start slowly where others work."""
 SPARE = 40
 """Interactions of the mean history for each answer that may be taken from its end."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudySettings:
-    """The table [next_item]: how the minutes are spent."""
-
-    learning: float = 0.6
-    """Share of the minutes, at least, in which networks are fitted."""
-    trials: int = 8
-    """Networks that are fitted, at most, each with settings of its own."""
-    fewest: int = 4
-    """As many at least, if that leaves each of them less time than it would want; half of them where
-    histories are long."""
-    networks: int = 4
-    """Of the best ones, averaged, as far as they come near the best."""
-    recalled: int = 60
-    """Items that each source proposes for a person."""
-    learned: int = 60
-    """Items of those that the combination learns from, for each person."""
-    space: Mapping[str, Any] = field(default_factory=dict)
-    """What is searched: fields of `NetworkConfig`."""
-    also: Mapping[str, Any] = field(default_factory=dict)
-    """What differs in the second trial from the first, which is what rules say."""
-
-    @classmethod
-    def read(cls, path: Path = SETTINGS) -> "StudySettings":
-        return read_settings(cls, read_toml(path).get("next_item", {}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +50,7 @@ class Study:
 
     split: Split
     learned: Interactions
-    """What the parts that are cheap to fit again know when the test is asked."""
+    """What all but the combination knows when the test is asked."""
     catalog: Catalog
     minutes: float
     out: Path
@@ -125,23 +90,23 @@ class Study:
         train, valid = self.split.train, self.split.valid
         simple = tune_baselines(train, valid, len(self.catalog), self.budget.tuning_seconds)
         asked = self.asked()
-        found, outer, inner = self.networks(asked)
-        config = self.interest(simple, heard=outer is not None)
-        fitted, smaller = self.compressed(self.fitted(asked, config, outer, inner), asked[0], config)
+        networks = self.networks(asked)
+        config = self.interest(simple, heard=networks.searched is not None)
+        fitted, smaller = self.compressed(self.fitted(asked, config, networks), asked[0], config)
         late = fitted.scorer
         if self.learned is not train:
-            late = relearned(late, self.learned, self.catalog, config)
+            late = relearned(replace(late, network=networks.late), self.learned, self.catalog, config)
             late = late if smaller is None else smaller.chosen.form.reduced(late)
         mine = time.process_time() - mine
         report = self.judged(simple, config, fitted, late)
         if smaller is not None:
             report["compression"] = smaller.plain()
-        report["settings"] |= {"simple": dict(simple.settings), "network": found.pop("config", {})}
-        report["cpu_seconds"] = mine + found.pop("spent", 0.0)  # until there is a model
-        report["training"] = found
+        report["settings"] |= {"simple": dict(simple.settings), "network": networks.config}
+        report["cpu_seconds"] = mine + networks.spent  # until there is a model
+        report["training"] = networks.report
         return report
 
-    def _identity(self) -> Iterator[bytes | Ints]:
+    def _identity(self) -> Iterator[bytes | Ints | Floats]:
         """What makes it another study."""
         said = (self.settings, self.minutes, self.strict, self.network, self.content, self.unseen)
         test = self.split.test
@@ -173,62 +138,21 @@ class Study:
             )
         return last_one(train, np.unique(able), new_only=self.split.test.new_only, unseen=self.unseen)
 
-    def networks(
-        self, asked: Sequence[Asked]
-    ) -> tuple[dict[str, Any], NetworkSource | None, NetworkSource | None]:
-        """What was found, networks that serve, and such that know only what is before the earliest lesson.
-
-        Unless strict they are the same, chosen by the answers to that lesson. There are none if none was
-        asked for, or no trial came to an end.
-
-        Args:
-            asked: the lessons of the combination, the earliest last.
-        """
+    def networks(self, asked: Sequence[Asked]) -> Networks:
+        """Found by what the earliest of the lessons `asked` asks for; none if none was asked for."""
         if not self.network:
-            return {}, None, None
-        lesson, settings, items = asked[-1], self.settings, len(self.catalog)
-        train, valid = (
-            (self.split.train, self.split.valid.after) if self.strict else (lesson.before, lesson.after)
-        )
-        # on long histories more time for few networks buys more than a search
-        fewest = max(settings.fewest // 2, 1) if is_long(train) else settings.fewest
-        # a strict run fits the networks that are kept a second time, on what is inside
-        kept = min(settings.networks, fewest) * self.strict
-        seconds = self.budget.network_seconds(sum(map(len, asked)), settings.learning)
-        start = start_of(train, items, self.budget.each(seconds, fewest, kept), self.seed)
-        start = replace(start, ahead=1 + self.unseen, answers=1 + self.unseen)
-        assert start.cpu_seconds is not None
-        again = start.cpu_seconds * kept
-        search = SearchSettings(
-            trials=min(max(int((seconds - again) / start.cpu_seconds), fewest), settings.trials),
-            # trials are bounded by their CPU seconds; this is for a machine that has none to spare
-            minutes=2.0 * seconds / 60.0 / self.cores + WAIT,
-            cpus=self.cores,
-            space=settings.space,
-            also=settings.also,
-        )
-        keep_seen = not self.split.test.new_only
-        log, out = (train, valid, self.catalog), self.out / "search"
-        try:
-            tuned = search_network(*log, out, start, search, keep_seen=keep_seen, networks=settings.networks)
-        except DataError as error:  # as where others need the machine: all the rest does without
-            return {"failed": str(error)}, None, None
-        best = ((tuned.config, tuned.network), *tuned.others)
-        outer = self._source([folder for _, folder in best])
-        read, each = int(sum(tuned.best["curves"]["events"])), start.cpu_seconds
-        fits = len(tuned.trials) + len(best) * self.strict
-        found = {"config": asdict(tuned.config), "ndcg": tuned.ndcg, "events": read, "fit_cpu_seconds": each}
-        found |= {"networks": len(best), "spent": fits * each}
-        if not self.strict:
-            return found, outer, outer
-        folders = [self.out / "inner" / str(number) for number in range(len(best))]
-        jobs = [(lesson.before, config, folder) for (config, _), folder in zip(best, folders, strict=True)]
-        fit_side_by_side([job for job in jobs if not job[2].exists()], self.catalog, self.cores)
-        return found, outer, self._source(folders)
-
-    def _source(self, folders: Sequence[Path]) -> NetworkSource:
-        first, *others = (NetworkSource.of(UserEncoder.load(folder), self.catalog) for folder in folders)
-        return replace(first, beside=tuple(others))
+            return Networks()
+        return NetworkStudy(
+            lesson=asked[-1],
+            learned=self.learned,
+            catalog=self.catalog,
+            settings=self.settings,
+            budget=self.budget,
+            answers=sum(map(len, asked)),
+            unseen=self.unseen,
+            seed=self.seed,
+            out=self.out,
+        ).find()
 
     def trials(self) -> Sequence[Mapping[str, Any]]:
         """How the trials of the network's search went."""
@@ -258,8 +182,7 @@ class Study:
         self,
         asked: Sequence[Asked],
         config: InterestConfig,
-        outer: NetworkSource | None,
-        inner: NetworkSource | None,
+        networks: Networks,
     ) -> Fitted:
         """The interest model as of the training log, its combination fitted on what `asked` were answered."""
         kind = KINDS.index(config.kinds[0])
@@ -268,11 +191,13 @@ class Study:
                 asked=replace(one, after=replace(one.after, kind=np.full(len(one.after), kind))),
                 learned=one.before,
                 known_ms=int(one.before.time_ms[-1]) + 1,
-                network=inner,
+                network=networks.searched,
             )
             for one in asked
         ]
-        return fit_lessons(lessons, self.split.train, self.catalog, config, outer)
+        train = self.split.train
+        network = networks.late if self.learned is train else networks.searched
+        return fit_lessons(lessons, train, self.catalog, config, network)
 
     def compressed(
         self, fitted: Fitted, asked: Asked, config: InterestConfig
@@ -354,11 +279,3 @@ class Study:
 def primary_of(events: Interactions) -> Kind:
     """The kind that most interactions are of."""
     return KINDS[int(np.bincount(events.kind, minlength=len(KINDS)).argmax())]
-
-
-def start_of(events: Interactions, items: int, cpu_seconds: float, seed: int) -> NetworkConfig:
-    """What rules say of a network for the next item of a log, before anything is searched."""
-    known = np.unique(events.kind).tolist()
-    targets = tuple(kind for number, kind in enumerate(KINDS) if kind != NO_TARGET and number in known)
-    config = network_config(events, items, cpu_seconds, seed=seed)
-    return replace(config, day_share=0.0, targets=targets)

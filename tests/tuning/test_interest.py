@@ -3,15 +3,21 @@
 import json
 import runpy
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from raysys.errors import ConfigError, DataError
+from raysys.interest.encoder import UserEncoder
+from raysys.interest.interactions import Interactions
+from raysys.interest.network import NetworkConfig
+from raysys.interest.source import NetworkSource
 from raysys.types import DAY_MS
+from tuning.fit import fit_side_by_side
 from tuning.interest import main
 
 ITEMS, USERS, LENGTH = 40, 150, 9
@@ -30,12 +36,15 @@ FIELDS = {"ndcg@10", "ndcg@10_se", "hr@10", "mrr"}
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return walks(tmp_path_factory.mktemp("log"), USERS, LENGTH)
+
+
+def walks(folder: Path, users: int, length: int) -> Path:
     """Everybody walks the shelf, three items on after a red one and one on after any other."""
-    folder = tmp_path_factory.mktemp("log")
     rows = []
-    for user in range(USERS):
+    for user in range(users):
         place = user % ITEMS
-        for step in range(LENGTH):
+        for step in range(length):
             time_ms = (START + step) * DAY_MS + user
             rows.append(("interaction", f"u{user}", f"i{place}", "purchase", time_ms))
             place = (place + (3 if place % 5 == 0 else 1)) % ITEMS
@@ -93,6 +102,42 @@ def test_what_the_validation_did_is_known_when_the_test_is_asked_unless_strict(
         main(["--events", str(tmp_path / "e.parquet"), "--no-network", "--out", str(out), *more])
         found[bool(more)] = json.loads((out / "metrics.json").read_text())["baselines"]["co-visitation"]
     assert found[False]["ndcg@10"] > found[True]["ndcg@10"]
+
+
+@pytest.mark.parametrize(
+    ("length", "more", "known"),
+    [(LENGTH, (), LENGTH - 1), (LENGTH, ("--strict",), LENGTH - 2), (25, (), None)],
+)
+def test_networks_are_fitted_again_on_all_that_is_known_if_much_was_held_back_from_them(
+    length: int,
+    more: tuple[str, ...],
+    known: int | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ray_here: None,
+) -> None:
+    """The validation's answer is a ninth of a short history, and little of a long one."""
+    people, logs = 30, []
+
+    def watched(jobs: Sequence[tuple[Interactions, NetworkConfig, Path]], *rest: Any) -> list[Path]:
+        logs.extend(log for log, _, _ in jobs)
+        return fit_side_by_side(jobs, *rest)
+
+    monkeypatch.setattr("tuning.study_networks.fit_side_by_side", watched)
+    out = tmp_path / "out"
+    found = run(walks(tmp_path, people, length), out, "--minutes", "0.1", "--no-keep-seen", *more)
+    assert found["training"]["again"] is (known is not None)
+    assert {len(log) for log in logs} == (set() if known is None else {people * known})
+    searched, fitted = out / "search" / "network", out / "again" / "0"
+    assert serves(out / "interest", searched if known is None else fitted)
+    assert serves(out / "early", fitted if more else searched)
+
+
+def serves(model: Path, network: Path) -> bool:
+    """Whether a saved model's first network is that one."""
+    encoder = UserEncoder.load(network)
+    vectors = NetworkSource.load(model / "network").vectors
+    return np.array_equal(vectors[encoder.known], encoder.identity[encoder.known])
 
 
 def test_a_split_by_time_asks_for_all_that_came_after(files: Path, tmp_path: Path) -> None:
@@ -179,7 +224,7 @@ def test_without_time_for_a_network_all_the_rest_is_there(
     def starved(*log: object, **how: object) -> None:
         raise DataError("none of 2 trials was judged")
 
-    monkeypatch.setattr("tuning.study.search_network", starved)
+    monkeypatch.setattr("tuning.study_networks.search_network", starved)
     found = run(files, tmp_path / "out")
     assert found["training"] == {"failed": "none of 2 trials was judged"}
     assert set(found["baselines"]) == NAMES
