@@ -90,7 +90,7 @@ class Bundle:
     response: Response | None = None
     settings: Settings = field(default_factory=Settings)
     manifest: Mapping[str, Any] = field(default_factory=dict)
-    """Before saving what the maker tells (`configs`, `data`, `metrics`); afterwards the whole manifest."""
+    """Before saving what the maker tells (`data`, `network`, `metrics`); afterwards the whole manifest."""
     id: str = "unsaved"
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ are judged before `tune_ms`, the policy is learned from [tune_ms, test_ms), and 
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +202,12 @@ def turn(
     early, config, tried = choose(events, catalog, (tune_ms, test_ms), config, source, settings)
     stocked = counted(catalog, events.before(tune_ms), tune_ms, config)
     interest, form = early.scorer, Form()
-    manifest: dict[str, Any] = {"data": data.report, "tried": tried}
+    manifest: dict[str, Any] = {
+        "data": data.report,
+        "network": found_by(network, settings.network),
+        "interest": asdict(config),
+        "tried": tried,
+    }
     if settings.compression.budget_us:
         window, measure = (tune_ms, test_ms), settings.measure
         smaller = compress_window(
@@ -269,6 +274,19 @@ def choose(
         print(f"{name}: mean NDCG@10 of the tasks in the tuning weeks {tried[name]:.4f}")
     best = max(tried, key=lambda name: tried[name])
     return fitted[best], configs[best], tried
+
+
+def found_by(network: TunedNetwork, search: SearchSettings) -> dict[str, Any]:
+    """What the search for the network's settings found, where it looked, and its 95 % interval over users."""
+    report = network.config.epochs - 1
+    curves = network.best["curves"]
+    ndcg, spread = curves["ndcg"][report], 1.96 * curves["ndcg_se"][report]
+    return {
+        "settings": asdict(network.config),
+        "space": dict(search.space),
+        "trials": len(network.trials),
+        "ndcg@10": {"value": ndcg, "low": ndcg - spread, "high": ndcg + spread},
+    }
 
 
 def learn_policy(situations: Situations, settings: PolicySettings, out: Path) -> TunedPolicy:

@@ -5,7 +5,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -113,13 +113,13 @@ def retrain(demo: Demo, since_ms: int, *, force: bool, settings: LoopSettings | 
     old = measure(interest.with_items(catalog), before, since, since_ms, most_queries=5)
     now_ms = int(events.time_ms[-1]) + 1
     everything = in_form(fit_interest(events, catalog, config, encoder).scorer, form, events, now_ms)
-    kept = {key: released.manifest[key] for key in ("compression",) if key in released.manifest}
+    kept = {key: released.manifest[key] for key in ("network", "compression") if key in released.manifest}
     bundle = replace(
         released,
         catalog=counted(catalog, events, now_ms, config),
         interest=everything,
         relevance=_relevance(released.relevance, data, catalog),
-        manifest={"data": data.report, "after": released.id} | kept,
+        manifest={"data": data.report, "after": released.id, "interest": asdict(config)} | kept,
     )
     return _through_the_gate(demo, bundle, released, new, old, read, force=force)
 

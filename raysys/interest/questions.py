@@ -75,9 +75,9 @@ class Questions:
         """(n, I) score of every item for every user; minus infinity for what is no answer."""
         return np.concatenate([np.zeros((0, len(model.known)), np.float32), *self._parts(model)])
 
-    def ndcg(self, model: InterestNetwork, length: int = 10) -> float:
-        """Mean NDCG; NaN when nothing is asked."""
-        return mean_error(self.gains(model, length))[0]
+    def ndcg(self, model: InterestNetwork, length: int = 10) -> tuple[float, float]:
+        """Mean NDCG and its standard error over users; NaN when fewer than two are asked."""
+        return mean_error(self.gains(model, length))
 
     def gains(self, model: InterestNetwork, length: int = 10) -> Floats:
         """NDCG (n,) of each user's order by the model."""

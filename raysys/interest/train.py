@@ -39,6 +39,8 @@ class EpochReport:
     loss: float
     ndcg: float
     """NDCG@10 of all items on the first day of the validation log; NaN without one."""
+    ndcg_se: float
+    """Its standard error over users."""
     seconds: float
     events: int
     """Events read."""
@@ -126,10 +128,15 @@ class Training:
             loss, events = self._run_epoch() if self.config.cpu_seconds is None else self._run_part()
             self.epoch += 1
             began = time.process_time()
-            ndcg = float("nan") if self._questions is None else self._validate(self._questions)
+            ndcg, error = (np.nan, np.nan) if self._questions is None else self._validate(self._questions)
             self.spent += time.process_time() - began
             report = EpochReport(
-                epoch=self.epoch, loss=loss, ndcg=ndcg, seconds=time.perf_counter() - start, events=events
+                epoch=self.epoch,
+                loss=loss,
+                ndcg=ndcg,
+                ndcg_se=error,
+                seconds=time.perf_counter() - start,
+                events=events,
             )
             self.reports.append(report)
             if self._questions is not None and self.config.cpu_seconds is None and self._since_best() == 0:
@@ -197,14 +204,14 @@ class Training:
         worn_out = self._questions is not None and self._since_best() >= self.config.patience
         return self.epoch < self.config.epochs and not worn_out
 
-    def _validate(self, questions: Questions) -> float:
-        """NDCG@10, which the first worker finds for all."""
-        found = torch.zeros(1, dtype=torch.float64, device=self.device)
+    def _validate(self, questions: Questions) -> tuple[float, float]:
+        """NDCG@10 and its standard error, which the first worker finds for all."""
+        found = torch.zeros(2, dtype=torch.float64, device=self.device)
         if self._exchange.rank == 0:
             self.model.learn_content()
-            found[0] = questions.ndcg(self.model)
+            found[0], found[1] = questions.ndcg(self.model)
         self._exchange.add_up([found])
-        return float(found)
+        return float(found[0]), float(found[1])
 
     def _run_epoch(self) -> tuple[float, int]:
         """Mean loss of the epoch's steps, and the events read."""

@@ -350,6 +350,24 @@ def test_every_way_to_fit_learns_what_comes_next(changes: dict[str, Any]) -> Non
     assert Questions.of(before, after, config).gains(training.model, 1).mean() > 0.9
 
 
+def test_gradients_of_two_halves_of_a_batch_make_the_step_of_the_whole() -> None:
+    events, moved = rounds(), {}
+    for accumulate in (1, 2):
+        config = dataclasses.replace(SMALL, accumulate=accumulate, batch_tokens=10_000)
+        training = fit_network(events, shop(12), config, device="cpu")
+        rng = np.random.default_rng(0)
+        (batch, _), *more = training.log.batches(0, rng)
+        assert not more
+        for number in range(accumulate):  # the same one twice: half of it and half of it
+            before = training.model.identity.weight.detach().clone()
+            training.stepper.step(batch, number, 0.5, rng)
+            stays = torch.equal(training.model.identity.weight, before)
+            assert stays == (number + 1 < accumulate)
+        moved[accumulate] = {name: value.clone() for name, value in training.model.state_dict().items()}
+    for name, value in moved[1].items():
+        torch.testing.assert_close(moved[2][name], value, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("sampled", [False, True])
 def test_debiased_scores_say_less_of_what_is_merely_popular(sampled: bool) -> None:
     rng = np.random.default_rng(3)
@@ -433,7 +451,7 @@ def test_fitting_stops_when_validation_no_longer_improves_and_keeps_the_best() -
     curve = [report.ndcg for report in training]
     assert len(curve) == int(np.argmax(curve)) + 1 + 3
     assert training._questions is not None
-    assert training._questions.ndcg(training.model) == pytest.approx(max(curve))
+    assert training._questions.ndcg(training.model)[0] == pytest.approx(max(curve))
 
 
 def test_questions_ask_for_the_first_day_after_the_log_and_count_each_item_once() -> None:

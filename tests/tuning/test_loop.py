@@ -1,6 +1,7 @@
 """One whole turn of the loop on the synthetic world: small, but Tune, RLlib and the gate are real."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,18 @@ def test_its_interest_model_has_the_best_form_that_fits_the_budget(made: Turn) -
     assert isinstance(made.bundle.interest, InterestScorer)
     assert made.bundle.interest.network is not None
     assert made.bundle.interest.network.rounded == form_in(made.bundle.manifest).narrow
+
+
+def test_the_manifest_tells_the_settings_that_won_and_their_interval(made: Turn, tmp_path: Path) -> None:
+    made.bundle.save(tmp_path / "bundle")
+    told = Bundle.load(tmp_path / "bundle").manifest
+    found, reached = told["network"]["settings"], told["network"]["ndcg@10"]
+    assert found == json.loads(json.dumps(asdict(made.network.config)))
+    assert found["width"] == 16
+    assert told["network"]["space"] == {"dropout": [0.1, 0.2]}
+    assert reached["value"] == made.network.ndcg
+    assert reached["low"] < reached["value"] < reached["high"]
+    assert told["interest"]["horizon_days"] == SETTINGS.horizon_days
 
 
 def test_its_quality_stands_beside_every_simple_system_and_the_documents_network(made: Turn) -> None:

@@ -92,13 +92,16 @@ def test_the_next_bundle_has_learned_from_the_live_log_and_follows_the_released_
 def test_the_next_bundle_has_the_form_of_the_released_one(demo: Demo) -> None:
     plain = Bundle.load(current(demo.bundles) or Path())
     form = {"trees": {"rounds": 5, "leaves": 4}, "networks": None, "narrow": False}
-    publish(replace(plain, manifest={"compression": {"form": form}}), demo.bundles)
+    told = {"compression": {"form": form}, "network": {"trials": 3}}
+    publish(replace(plain, manifest=told), demo.bundles)
     path = retrain(demo, SINCE_MS, force=True)
     assert path is not None
     interest = Bundle.load(path).interest
     assert isinstance(interest, InterestScorer)
     assert all(isinstance(one, Trees) for one in (*interest.combinations, *interest.answers))
-    assert read_manifest(path)["compression"]["form"] == form
+    manifest = read_manifest(path)
+    assert {name: manifest[name] for name in told} == told
+    assert manifest["interest"]["kinds"]
 
 
 def test_a_bundle_that_knows_less_is_refused_and_the_released_one_stays(
