@@ -38,7 +38,7 @@ RAYSYS: Mapping[str, Sequence[str]] = {
 """Variants of the command. Strict: combined by answers inside the training log."""
 PEERS = ("popularity", "item-knn", "als", "ease", "sasrec", "esasrec")
 DOCUMENT = "document"
-SETS = ("beauty", "sports", "toys", "movielens-exact", "movielens_int-exact")
+SETS = ("beauty", "sports", "toys", "movielens-exact", "movielens-skip", "movielens_int-exact")
 LENGTH = 100
 PUBLISHED: Mapping[str, Sequence[tuple[str, float, float]]] = {
     "beauty": (("SASRec+SS, eSASRec's README", 0.0921, 0.0531), ("eSASRec, its README", 0.0928, 0.0523)),
@@ -203,7 +203,7 @@ def table(name: str) -> list[str]:
         for simple, value in row.get("baselines", {}).items():
             if row["system"] == "raysys":
                 found.setdefault(f"{simple} (raysys' own)", []).append(value)
-    head = "| | HR@10 | NDCG@10 ± se | between seeds | MRR | fit CPU s | with search | events / CPU s |"
+    head = "| ± se | HR@10 | NDCG@10 | between seeds | MRR | fit CPU s | with search | events / CPU s |"
     lines = [f"\n{name}", "", head, "|---" * 8 + "|"]
     lines += [
         line(system, found[system]) for system in sorted(found, key=lambda s: -_mean(found[s], "ndcg@10"))
@@ -219,8 +219,13 @@ def line(system: str, rows: Sequence[Row]) -> str:
     fit, search = _mean(rows, "fit_cpu_seconds"), _mean(rows, "search_cpu_seconds")
     speed = _mean(rows, "events") / fit if fit > 0 else float("nan")
     cells = [f"{value:,.0f}" if np.isfinite(value) else "" for value in (fit, search, speed)]
-    quality = f"{_mean(rows, 'hr@10'):.4f} | {np.mean(ndcg):.4f} ± {_mean(rows, 'ndcg@10_se'):.4f}"
-    return f"| {system} | {quality} | {spread} | {_mean(rows, 'mrr'):.4f} | {' | '.join(cells)} |"
+    hit, quality, reciprocal = (_told(rows, name) for name in ("hr@10", "ndcg@10", "mrr"))
+    return f"| {system} | {hit} | {quality} | {spread} | {reciprocal} | {' | '.join(cells)} |"
+
+
+def _told(rows: Sequence[Row], metric: str) -> str:
+    mean, error = _mean(rows, metric), _mean(rows, f"{metric}_se")
+    return f"{mean:.4f} ± {error:.4f}" if np.isfinite(error) else f"{mean:.4f}"
 
 
 def _mean(rows: Sequence[Row], key: str) -> float:

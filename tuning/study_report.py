@@ -8,7 +8,7 @@ from typing import Any
 from raysys.evaluation.report import Section, bars, lines, write_report
 from tuning import compress_report
 
-METRICS = ("ndcg@10", "ndcg@10_se", "hr@10", "mrr")
+METRICS = ("ndcg@10", "hr@10", "mrr")
 
 
 def tell(report: Mapping[str, Any], trials: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -32,7 +32,10 @@ def _systems(report: Mapping[str, Any], part: str) -> Section:
         title=f"Every system on the {part}",
         text=text,
         head=("system", *METRICS),
-        rows=[(name, *(f"{values[metric]:.4f}" for metric in METRICS)) for name, values in found.items()],
+        rows=[
+            (name, *(f"{values[metric]:.4f} ± {values[f'{metric}_se']:.4f}" for metric in METRICS))
+            for name, values in found.items()
+        ],
         png=bars(
             list(found),
             [values["ndcg@10"] for values in found.values()],

@@ -30,13 +30,12 @@ class NextItemMetrics:
         return len(self.ndcg)
 
     def summary(self) -> dict[str, float]:
-        """Means, and the standard error over users of the first: of one user the largest there can be."""
-        return {
-            "ndcg@10": float(self.ndcg.mean()),
-            "ndcg@10_se": mean_error(self.ndcg)[1] if len(self) > 1 else 0.5,
-            "hr@10": float(self.hit.mean()),
-            "mrr": float(self.reciprocal.mean()),
-        }
+        """Means, and their standard errors over users: of one user the largest there can be."""
+        found = {}
+        for name, values in (("ndcg@10", self.ndcg), ("hr@10", self.hit), ("mrr", self.reciprocal)):
+            found[name] = float(values.mean())
+            found[f"{name}_se"] = mean_error(values)[1] if len(self) > 1 else 0.5
+        return found
 
     def gain(self, over: "NextItemMetrics") -> dict[str, float]:
         """Mean paired differences over the same users, and their standard errors.

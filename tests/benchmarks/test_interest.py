@@ -98,11 +98,15 @@ def test_a_table_has_means_over_seeds_and_marks_what_others_published(
     for seed, ndcg in ((0, 0.05), (1, 0.07)):
         row = {
             "system": "esasrec", "seed": seed, "ndcg@10": ndcg, "ndcg@10_se": 0.001, "hr@10": 0.1,
-            "mrr": 0.04, "fit_cpu_seconds": 10.0, "search_cpu_seconds": 20.0, "events": 1_000,
+            "hr@10_se": 0.003, "mrr": 0.04, "mrr_se": 0.002, "fit_cpu_seconds": 10.0,
+            "search_cpu_seconds": 20.0, "events": 1_000,
         }  # fmt: skip
         (tmp_path / "beauty" / f"esasrec-{seed}.json").write_text(json.dumps(row))
     lines = interest.table("beauty")
-    assert "| esasrec | 0.1000 | 0.0600 ± 0.0010 | 0.0141 (2) | 0.0400 | 10 | 20 | 100 |" in lines
+    assert (
+        "| esasrec | 0.1000 ± 0.0030 | 0.0600 ± 0.0010 | 0.0141 (2) | 0.0400 ± 0.0020 | 10 | 20 | 100 |"
+        in lines
+    )
     assert lines.index("| *published by others* | | | | | | | |") == len(lines) - 3
 
 

@@ -31,7 +31,7 @@ networks = 2
 dropout = [0.1, 0.2]
 """
 NAMES = {"popularity", "own frequency", "item-kNN", "user-kNN", "co-visitation"}
-FIELDS = {"ndcg@10", "ndcg@10_se", "hr@10", "mrr"}
+FIELDS = {f"{name}{part}" for name in ("ndcg@10", "hr@10", "mrr") for part in ("", "_se")}
 
 
 @pytest.fixture(scope="module")
