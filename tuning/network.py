@@ -240,6 +240,8 @@ def _finish(
         return curve[-1] - (len(curve) < REPORTS)
 
     judged = [one for one in trials if one.checkpoint is not None and one.best(METRIC) > float("-inf")]
+    # of little time on a large catalog nothing may be left to train in
+    judged = [one for one in judged if sum(one.curves["events"]) > 0]
     if not judged:
         why = sorted({one.error for one in trials if one.error}) or "allow more minutes or horizon_days"
         raise DataError(f"none of {len(trials)} trials was judged: {why}")

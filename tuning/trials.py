@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +19,13 @@ from ray.tune.search.optuna import OptunaSearch
 from tqdm import tqdm
 
 from raysys.catalog import COLUMNS, Catalog
-from raysys.errors import ConfigError
+from raysys.errors import ConfigError, DataError
 from raysys.interest.interactions import Interactions
 from raysys.types import Floats, Ints
 
 ROOT = Path(__file__).parents[1]
+STATE = "search_gen_state-*.json"
+"""What Tune writes last of a search's state."""
 CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 """Microseconds of CPU that this container may use in a period of so many, as Linux tells it."""
 
@@ -109,14 +112,21 @@ def cores() -> int:
 
 
 def start_ray(cpus: int) -> None:
-    """A small Ray on this machine, unless one is running already."""
+    """A small Ray on this machine, unless one is running already.
+
+    Raises:
+        DataError: it does not start, as where others need the machine.
+    """
     if ray.is_initialized():
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # only the newest checkpoint of a trial is kept, so its state is written after every epoch
     os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
     env = {"env_vars": {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}}
-    ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, runtime_env=env)
+    try:
+        ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, runtime_env=env)
+    except Exception as error:  # Ray's own word for a machine that has no time to start it
+        raise DataError(f"Ray does not start: {error}") from error
 
 
 def run_search(
@@ -124,6 +134,8 @@ def run_search(
 ) -> list[Trial]:
     """Run a search in `folder`, or go on with what was started there; finished trials are not repeated."""
     folder = folder.resolve()  # Tune takes a relative path for the address of a remote store
+    if tune.Tuner.can_restore(str(folder)) and not any(folder.glob(STATE)):
+        shutil.rmtree(folder)  # killed before Tune wrote what it goes on from
     if tune.Tuner.can_restore(str(folder)):
         tuner = tune.Tuner.restore(
             str(folder),

@@ -13,6 +13,8 @@ ENOUGH = 10.0
 """Passes over short histories after which a network learns them by heart and ranks worse."""
 ENOUGH_LONG = 18.0
 """Passes over long ones, at that speed, after which it hardly gains any more."""
+READY_S, READY_ITEM_S = 2.0, 1.5e-4
+"""CPU seconds of a fit that train nothing, and of each item of the catalog: to begin, and to be judged."""
 DEEP = 4.0
 """Passes from which on a network may be wide."""
 
@@ -27,9 +29,10 @@ def is_long(events: Interactions) -> bool:
     return mean_history(events) >= LONG
 
 
-def enough_seconds(events: Interactions) -> float:
+def enough_seconds(events: Interactions, items: int) -> float:
     """CPU seconds after which a network of this log hardly gains any more."""
-    return max((ENOUGH_LONG if is_long(events) else ENOUGH) * len(events) / PASSES, 1.0)
+    training = max((ENOUGH_LONG if is_long(events) else ENOUGH) * len(events) / PASSES, 1.0)
+    return training + READY_S + READY_ITEM_S * items
 
 
 def network_config(events: Interactions, items: int, cpu_seconds: float, *, seed: int = 0) -> NetworkConfig:
@@ -56,6 +59,6 @@ def network_config(events: Interactions, items: int, cpu_seconds: float, *, seed
         width=128 if deep else 64,
         dropout=0.5 if deep else 0.2,
         label_smoothing=0.1,
-        cpu_seconds=min(cpu_seconds, enough_seconds(events)),
+        cpu_seconds=min(cpu_seconds, enough_seconds(events, items)),
         seed=seed,
     )

@@ -32,3 +32,10 @@ def test_only_what_is_in_the_log_and_the_budget_counts(length: int) -> None:
     assert one == other
     assert one.cpu_seconds is not None
     assert one.cpu_seconds <= 60.0
+
+
+@pytest.mark.parametrize("items", [100, 200_000])
+def test_a_small_log_leaves_time_to_train_beside_what_a_catalog_takes_to_be_made_ready(items: int) -> None:
+    seconds = network_config(histories(100, 6), items, 900.0).cpu_seconds
+    assert seconds is not None
+    assert 1.0 + 7.6 * items / 200_000 + 1.7 < seconds < 60.0

@@ -238,3 +238,12 @@ def test_no_trial_is_stopped_early_where_all_of_them_are_wanted(tmp_path: Path) 
     )
     trials = run_search(steady, search, tmp_path / "search", resources={"cpu": 1.0})
     assert [len(one.curves["value"]) for one in trials] == [6, 6]
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_a_search_that_was_killed_before_it_had_a_state_begins_anew(tmp_path: Path) -> None:
+    (tmp_path / "search").mkdir()
+    (tmp_path / "search" / "tuner.pkl").touch()
+    search = Search(metric="value", space={"x": [0.5]}, first={"x": 0.5}, trials=1, minutes=10.0, epochs=6)
+    (trial,) = run_search(steady, search, tmp_path / "search", resources={"cpu": 1.0})
+    assert trial.curves["value"] == [0.5] * 6
