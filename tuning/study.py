@@ -17,6 +17,8 @@ import numpy as np
 
 from raysys.catalog import Catalog
 from raysys.errors import ConfigError, DataError
+from raysys.evaluation.metrics import mean_error
+from raysys.evaluation.next_item import NextItemMetrics
 from raysys.events import KINDS, Kind
 from raysys.interest.asked import Asked, Split, earlier, last_one, places_from_end
 from raysys.interest.defaults import mean_history
@@ -40,8 +42,11 @@ EARLY, LATE = "early", "interest"
 """Folders of the model as the validation is asked, and as the test is."""
 MANY = 4000
 """People from whom on it pays to ask them in several processes."""
-SPARE = 40
-"""Interactions of the mean history for each answer that may be taken from its end."""
+SPARE = 20
+"""Interactions of the mean history for each answer that may be taken from its end; so networks, which
+learn what is before it, lack no more of long histories than they need not be fitted again for."""
+CLEARLY = 2.0
+"""Paired standard errors by which a simple system must be better than the model to be taken instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,21 +238,23 @@ class Study:
                 name: early[name] + both
                 for name, both in ask_each(simple.systems, known, [test], cores).items()
             }
-        validation, tested = {}, {}
+        validation: dict[str, NextItemMetrics] = {}
+        tested: dict[str, NextItemMetrics] = {}
         for number, (log, asked, scorer, found) in enumerate(
             ((before, fresh, fitted.fresh, validation), (known, test, late, tested))
         ):
             folder = self.out / (LATE if asked is test else EARLY)
             catalog = counted(self.catalog, log.events, log.now_ms, config)
             found[MODEL] = self._model(scorer, catalog, asked, folder)
-            found |= {name: rankings[number].judged(asked).summary() for name, rankings in others.items()}
-        chosen = max(validation, key=lambda name: validation[name]["ndcg@10"])
+            found |= {name: rankings[number].judged(asked) for name, rankings in others.items()}
+        chosen = chosen_of(validation)
+        summaries = {name: value.summary() for name, value in tested.items()}
         return {
-            "test": tested[chosen],
+            "test": summaries[chosen],
             "chosen": chosen,
-            "baselines": {name: value for name, value in tested.items() if name != MODEL},
-            "model": tested[MODEL],
-            "validation": validation,
+            "baselines": {name: value for name, value in summaries.items() if name != MODEL},
+            "model": summaries[MODEL],
+            "validation": {name: value.summary() for name, value in validation.items()},
             "asked": {"validation": len(fresh), "test": len(test)},
             "combination": [asdict(contest) for contest in fitted.contests],
             "settings": {
@@ -263,9 +270,7 @@ class Study:
             },
         }
 
-    def _model(
-        self, scorer: InterestScorer, catalog: Catalog, asked: Asked, folder: Path
-    ) -> dict[str, float]:
+    def _model(self, scorer: InterestScorer, catalog: Catalog, asked: Asked, folder: Path) -> NextItemMetrics:
         """The interest model's metrics; it is saved to `folder`."""
         partial = folder.with_name(f"{folder.name}.part")
         shutil.rmtree(partial, ignore_errors=True)
@@ -273,7 +278,14 @@ class Study:
         shutil.rmtree(folder, ignore_errors=True)
         partial.replace(folder)
         cores = self.cores if len(asked) >= MANY else 1
-        return ranked_side_by_side(folder, catalog, asked, cores).judged(asked).summary()
+        return ranked_side_by_side(folder, catalog, asked, cores).judged(asked)
+
+
+def chosen_of(validation: Mapping[str, NextItemMetrics]) -> str:
+    """The model, unless a simple system is clearly better: all of them are among what it combines."""
+    best = max(validation, key=lambda name: float(validation[name].ndcg.mean()))
+    gain, error = mean_error(validation[best].ndcg - validation[MODEL].ndcg)
+    return best if gain > CLEARLY * error else MODEL
 
 
 def primary_of(events: Interactions) -> Kind:

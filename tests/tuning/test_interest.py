@@ -12,13 +12,15 @@ import polars as pl
 import pytest
 
 from raysys.errors import ConfigError, DataError
+from raysys.evaluation.next_item import NextItemMetrics
 from raysys.interest.encoder import UserEncoder
 from raysys.interest.interactions import Interactions
 from raysys.interest.network import NetworkConfig
 from raysys.interest.source import NetworkSource
-from raysys.types import DAY_MS
+from raysys.types import DAY_MS, Floats
 from tuning.fit import fit_side_by_side
 from tuning.interest import main
+from tuning.study import chosen_of
 
 ITEMS, USERS, LENGTH = 40, 150, 9
 START = 19_000
@@ -229,6 +231,24 @@ def test_without_time_for_a_network_all_the_rest_is_there(
     assert found["training"] == {"failed": "none of 2 trials was judged"}
     assert set(found["baselines"]) == NAMES
     assert found["test"]["ndcg@10"] > 0.9
+
+
+@pytest.mark.parametrize(("lift", "chosen"), [(0.05, "raysys"), (0.3, "co-visitation")])
+def test_a_simple_system_is_taken_if_it_is_clearly_better_not_by_chance(lift: float, chosen: str) -> None:
+    """Of 12 people a few decide; the model knows what the simple ones know."""
+    gains = np.random.default_rng(0).random(12) * 0.5
+
+    def metrics(ndcg: Floats) -> NextItemMetrics:
+        return NextItemMetrics(ndcg=ndcg, hit=np.ceil(ndcg), reciprocal=ndcg)
+
+    noise = np.random.default_rng(1).normal(0.0, 0.2, 12)
+    noise -= noise.mean()
+    found = {
+        "raysys": metrics(gains),
+        "popularity": metrics(gains / 2),
+        "co-visitation": metrics(gains + lift + noise),
+    }
+    assert chosen_of(found) == chosen
 
 
 def test_a_folder_is_that_of_one_study(few: Callable[..., list[str]], tmp_path: Path) -> None:
