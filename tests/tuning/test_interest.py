@@ -3,6 +3,9 @@
 import json
 import runpy
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -249,6 +252,34 @@ def test_a_simple_system_is_taken_if_it_is_clearly_better_not_by_chance(lift: fl
         "co-visitation": metrics(gains + lift + noise),
     }
     assert chosen_of(found) == chosen
+
+
+def test_a_study_that_was_killed_after_its_search_does_not_search_again(
+    files: Path, tmp_path: Path, ray_here: None
+) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "tuning.interest", "--events", str(files / "events.parquet")]
+    command += ["--items", str(files / "items.jsonl"), "--settings", str(files / "settings.toml")]
+    command += ["--minutes", "0.1", "--out", str(out)]
+    with (tmp_path / "output.txt").open("wb") as output:
+        killed = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+    try:
+        for _ in range(4800):
+            if (out / "search" / "trials.json").exists() or killed.poll() is not None:
+                break
+            time.sleep(0.05)
+    finally:
+        killed.kill()
+        killed.wait()
+    assert not (out / "metrics.json").exists(), (tmp_path / "output.txt").read_text()[-3000:]
+    reports = sorted((out / "search" / "trials").glob("*/result.json"))
+    before = [path.read_bytes() for path in reports]
+    assert len(before) == 2
+    found = run(files, out, "--minutes", "0.1")
+    assert [path.read_bytes() for path in reports] == before
+    assert len(list((out / "search" / "trials").glob("*/result.json"))) == 2
+    assert found["training"]["again"]
+    assert found["test"]["ndcg@10"] > 0.9
 
 
 def test_a_folder_is_that_of_one_study(few: Callable[..., list[str]], tmp_path: Path) -> None:
