@@ -11,8 +11,11 @@ PASSES = 3e4
 """Events that a CPU second trains, about, at the widths below."""
 ENOUGH = 10.0
 """Passes over short histories after which a network learns them by heart and ranks worse."""
-ENOUGH_LONG = 18.0
+ENOUGH_LONG = 25.0
 """Passes over long ones, at that speed, after which it hardly gains any more."""
+LARGE, LEAST, MOST, A_TENTH = 1_000_000, 0.1, 0.5, 0.2
+"""Of long histories: events from which on the least dropout is best, both bounds, and how much more of
+it a tenth of the events takes."""
 READY_S, READY_ITEM_S = 2.0, 1.5e-4
 """CPU seconds of a fit that train nothing, and of each item of the catalog: to begin, and to be judged."""
 DEEP = 4.0
@@ -39,10 +42,11 @@ def network_config(events: Interactions, items: int, cpu_seconds: float, *, seed
     """The settings for a log of some items and a budget of CPU time.
 
     Short histories are learned by heart within minutes, so they need a strong dropout and
-    smoothed labels; on long histories a budget ends before that, and what counts is speed.
+    smoothed labels; so do few long ones. On many of those a budget ends before that, and what
+    counts is speed.
 
     Args:
-        cpu_seconds: for the fit, at most; short histories do not use more than ENOUGH passes.
+        cpu_seconds: for the fit, at most; no more than ENOUGH passes are used.
     """
     passes = cpu_seconds * PASSES / max(len(events), 1)
     deep = passes >= DEEP
@@ -50,9 +54,9 @@ def network_config(events: Interactions, items: int, cpu_seconds: float, *, seed
         return NetworkConfig(
             width=96 if deep else 64,
             blocks=3 if passes >= 2.0 * DEEP else 2 if deep else 1,
-            dropout=0.1 if deep else 0.05,
+            dropout=_dropout(len(events)) if deep else 0.05,
             learning_rate=4e-3 if deep else 6e-3,
-            cpu_seconds=cpu_seconds,
+            cpu_seconds=min(cpu_seconds, enough_seconds(events, items)),
             seed=seed,
         )
     return NetworkConfig(
@@ -62,3 +66,8 @@ def network_config(events: Interactions, items: int, cpu_seconds: float, *, seed
         cpu_seconds=min(cpu_seconds, enough_seconds(events, items)),
         seed=seed,
     )
+
+
+def _dropout(events: int) -> float:
+    """For that many events of long histories: the fewer there are, the sooner they are learned by heart."""
+    return float(np.clip(LEAST + A_TENTH * np.log10(LARGE / max(events, 1)), LEAST, MOST))

@@ -26,6 +26,13 @@ def test_short_histories_are_kept_from_being_learned_by_heart() -> None:
     assert short.label_smoothing > long.label_smoothing == 0.0
 
 
+def test_few_long_histories_are_kept_from_it_too_and_are_not_read_for_ever() -> None:
+    few, some, many = (network_config(histories(users, 100), 100, 3600.0) for users in (50, 1000, 20_000))
+    assert few.dropout == 0.5 > some.dropout > many.dropout == 0.1
+    assert some.cpu_seconds is not None
+    assert some.cpu_seconds < 120.0
+
+
 @pytest.mark.parametrize("length", [6, 60])
 def test_only_what_is_in_the_log_and_the_budget_counts(length: int) -> None:
     one, other = (network_config(histories(50, length), 100, 60.0) for _ in range(2))
