@@ -112,7 +112,7 @@ def cores() -> int:
 
 
 def start_ray(cpus: int) -> None:
-    """A small Ray on this machine, unless one is running already.
+    """The cluster that RAY_ADDRESS names, else a small Ray on this machine, unless one is running already.
 
     Raises:
         DataError: it does not start, as where others need the machine.
@@ -123,8 +123,10 @@ def start_ray(cpus: int) -> None:
     # only the newest checkpoint of a trial is kept, so its state is written after every epoch
     os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
     env = {"env_vars": {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}}
+    # a cluster has its own cores, and refuses to be told how many
+    own: dict[str, Any] = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": cpus}
     try:
-        ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, runtime_env=env)
+        ray.init(**own, include_dashboard=False, log_to_driver=False, runtime_env=env)
     except Exception as error:  # Ray's own word for a machine that has no time to start it
         raise DataError(f"Ray does not start: {error}") from error
 

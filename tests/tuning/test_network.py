@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import ray
 from ray import tune
 
 from raysys.config import read_settings
@@ -247,3 +248,15 @@ def test_a_search_that_was_killed_before_it_had_a_state_begins_anew(tmp_path: Pa
     search = Search(metric="value", space={"x": [0.5]}, first={"x": 0.5}, trials=1, minutes=10.0, epochs=6)
     (trial,) = run_search(steady, search, tmp_path / "search", resources={"cpu": 1.0})
     assert trial.curves["value"] == [0.5] * 6
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_trials_run_on_the_cluster_that_the_environment_names() -> None:
+    address = ray.get_runtime_context().gcs_address
+    code = "import ray; from tuning.trials import start_ray; start_ray(1);"
+    code += "print(ray.get_runtime_context().gcs_address, ray.cluster_resources()['CPU'])"
+    told = {**os.environ, "RAY_ADDRESS": address}
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=told, check=True, stdout=subprocess.PIPE
+    )
+    assert found.stdout.decode().split()[-2:] == [address, str(ray.cluster_resources()["CPU"])]
