@@ -85,7 +85,7 @@ def study_interest(study: Study) -> InterestConfig:
     return InterestConfig(
         kinds=("purchase",),
         primary="purchase",
-        new_only=True,
+        new_only=study.split.test.new_only,
         sizes=RecallSizes(source=size, popular=size, leaf=size),
         asked=0,
         aim="ndcg",
@@ -115,7 +115,7 @@ def scorer_of(
         answers=(),
         network=replace(networks[0], beside=(networks[1],)),
         sizes=config.sizes,
-        new_only=True,
+        new_only=config.new_only,
     ).with_items(counted(study.catalog, log, now_ms, config))
     extra = {"first network": networks[0].scores}
     return scorer, extra | {name: make(log, len(study.catalog)) for name, make in MAKERS.items()}
@@ -137,7 +137,7 @@ def pages(
         source = scorer.sizes.source
         for number, top in enumerate((*view.tops, *tops.values())):
             bits[top[max(len(top) - source, 0) :]] |= 1 << number
-        bits[recall(view, replace(scorer.sizes, source=0), new_only=True)] |= 1 << SHELF
+        bits[recall(view, replace(scorer.sizes, source=0), new_only=scorer.new_only)] |= 1 << SHELF
         rows = np.flatnonzero(bits)
         done = np.isin(rows, truth)
         columns["recalled"].append(bits[rows[~done]].astype(np.uint16))

@@ -1,4 +1,4 @@
-"""raysys and its peers on the same splits: next item, full ranking, seen items removed.
+"""raysys and its peers on the same splits: next item, full ranking, seen items removed (journey: not).
 
 Each (set, system, seed) is run once and kept under var/bench/results; the tables are printed from what
 is there. raysys is the command that everybody has, in a process of its own; the peers run in theirs.
@@ -128,7 +128,7 @@ def study_of_set(name: str, minutes: float) -> Study:
         ask=files.ask,
         unseen=files.unseen,
         split=LEAVE_ONE_OUT,
-        keep_seen=False,
+        keep_seen=files.keep_seen,
         strict=False,
         identity_only=False,
         no_network=False,
@@ -150,7 +150,7 @@ def plain_folder(name: str) -> Path:
 def plain(name: str, minutes: float) -> Study:
     """The same split as plain files for the peers, which know neither events nor our arrays."""
     study, folder = study_of_set(name, minutes), plain_folder(name)
-    if (folder / "sizes.json").exists():
+    if (folder / "told.json").exists():
         return study
     folder.mkdir(parents=True, exist_ok=True)
     for part, log in (("train", study.split.train), ("history", study.split.test.before)):
@@ -160,7 +160,10 @@ def plain(name: str, minutes: float) -> Study:
         columns = {"user": np.repeat(asked.user, sizes), "item": np.concatenate(asked.truth)}
         pl.DataFrame(columns).write_parquet(folder / f"{part}.parquet")
     users = int(max(study.split.train.user.max(), study.split.test.before.user.max())) + 1
-    _write(folder / "sizes.json", {"users": users, "items": len(study.catalog)})
+    _write(
+        folder / "told.json",
+        {"users": users, "items": len(study.catalog), "new_only": study.split.test.new_only},
+    )
     return study
 
 
@@ -171,7 +174,7 @@ def run_document(study: Study, seed: int) -> tuple[Ints, Row]:
     began = time.process_time()
     network = DocumentNetwork(matrix, seed=seed)
     spent = time.process_time() - began
-    seen = [matrix[[user]].indices for user in test.user.tolist()]
+    seen = [matrix[[user]].indices if test.new_only else [] for user in test.user.tolist()]
     ranked = [best(network.scores(user), own) for user, own in zip(test.user.tolist(), seen, strict=True)]
     costs = {"fit_cpu_seconds": spent, "search_cpu_seconds": spent, "events": len(test.before)}
     return np.stack(ranked), costs

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from raysys.dataset import complete_journey
 from raysys.errors import DataError
 from raysys.events import ItemUpdate, Kind, encode_event
 from raysys.types import DAY_MS
@@ -37,12 +38,15 @@ class BenchSet:
     """Who is asked what; without it the test is leave-one-out."""
     unseen: int = 0
     """Interactions that the files lack between what is known of somebody and what is asked for."""
+    keep_seen: bool = False
+    """Whether people take things again, and may be asked for them."""
 
     def arguments(self) -> list[str]:
         """What the command of the interest model is told."""
         asked = [] if self.ask is None else ["--ask", str(self.ask)]
         skipped = ["--unseen", str(self.unseen)] if self.unseen else []
-        return ["--events", str(self.events), "--items", str(self.items), *asked, *skipped]
+        seen = ["--keep-seen"] if self.keep_seen else []
+        return ["--events", str(self.events), "--items", str(self.items), *asked, *skipped, *seen]
 
 
 def amazon(name: str) -> Callable[[Path, Path], None]:
@@ -114,6 +118,14 @@ def retailrocket(data: Path, out: Path) -> None:
     _write(out, [ItemUpdate(item_id=name, title=name) for name in names], events)
     last = events.group_by("user_id").agg(pl.col("time_ms").max() + 1)
     ask.join(last, on="user_id").write_parquet(out / "ask.parquet")
+
+
+def journey(_: Path, out: Path) -> None:
+    """Purchases of Complete Journey, whose households buy again; of a basket the last line comes last."""
+    complete_journey.events(out)
+    pl.read_parquet(out / "items.parquet").write_ndjson(out / "items.jsonl")
+    (out / "items.parquet").unlink()
+    (out / "interactions.parquet").rename(out / "events.parquet")
 
 
 def timeless(histories: Sequence[Sequence[str]], kind: Kind) -> pl.DataFrame:
@@ -195,6 +207,7 @@ def _write(out: Path, items: Iterable[ItemUpdate], events: pl.DataFrame) -> None
 WRITERS: Mapping[str, Callable[[Path, Path], None]] = {
     "beauty": amazon("Beauty"), "sports": amazon("Sports"), "toys": amazon("Toys"),
     "movielens": movielens, "movielens_int": movielens_int, "retailrocket": retailrocket,
+    "journey": journey,
 }  # fmt: skip
 ASKS: Mapping[str, Mapping[str, tuple[str, int]]] = {
     "movielens": {"exact": ("exact", 0), "skip": ("skip", 1)},
@@ -203,7 +216,10 @@ ASKS: Mapping[str, Mapping[str, tuple[str, int]]] = {
 }
 """For each set that is not leave-one-out: its ask files, and how many interactions each passes over."""
 NAMES = ("beauty", "sports", "toys", "movielens-exact", "movielens-skip",
-         "movielens_int-exact", "movielens_int-skip", "retailrocket")  # fmt: skip
+         "movielens_int-exact", "movielens_int-skip", "retailrocket", "journey")  # fmt: skip
+BOUGHT_AGAIN = ("journey",)
+PACKAGED = ("journey",)
+"""Sets that come with the packages of the demo, not with `data`."""
 
 
 def bench_set(name: str, *, data: Path = DATA, out: Path = OUT) -> BenchSet:
@@ -217,7 +233,7 @@ def bench_set(name: str, *, data: Path = DATA, out: Path = OUT) -> BenchSet:
         raise DataError(f"there is no set {name!r}; there are {', '.join(NAMES)}")
     folder = out / stem
     if not (folder / "events.parquet").exists():
-        if not data.is_dir():
+        if stem not in PACKAGED and not data.is_dir():
             raise DataError(
                 f"{data} is not here: the benchmarks need data that this repository does not hold"
             )
@@ -228,6 +244,7 @@ def bench_set(name: str, *, data: Path = DATA, out: Path = OUT) -> BenchSet:
         items=folder / "items.jsonl",
         ask=None if file is None else folder / f"{file}.parquet",
         unseen=unseen,
+        keep_seen=stem in BOUGHT_AGAIN,
     )
 
 

@@ -115,9 +115,9 @@ def dataset(frame: pd.DataFrame, users: int, items: int) -> Dataset:
     return Dataset(*known, Interactions.from_raw(rows, *known))
 
 
-def top(model: Any, data: Dataset, users: np.ndarray) -> np.ndarray:
-    """(n, LENGTH) items, best first, -1 for none; what is in the history is left out."""
-    found = model.recommend(users, data, k=LENGTH, filter_viewed=True)
+def top(model: Any, data: Dataset, users: np.ndarray, new_only: bool) -> np.ndarray:
+    """(n, LENGTH) items, best first, -1 for none; with `new_only` without what is in the history."""
+    found = model.recommend(users, data, k=LENGTH, filter_viewed=new_only)
     place = pd.Series(np.arange(len(users)), index=users)
     ranked = np.full((len(users), LENGTH), -1)
     ranked[place[found[Columns.User]].to_numpy(), found[Columns.Rank].to_numpy() - 1] = found[Columns.Item]
@@ -130,10 +130,10 @@ def ndcg(ranked: np.ndarray, truth: np.ndarray) -> float:
     return float((hits / np.log2(np.arange(10) + 2.0)).sum(axis=1).mean())
 
 
-def run(name: str, parts: dict[str, pd.DataFrame], sizes: dict[str, int], seed: int, seconds: float) -> tuple:
+def run(name: str, parts: dict[str, pd.DataFrame], told: dict[str, Any], seed: int, seconds: float) -> tuple:
     """Rankings of the test users, and a report of settings and costs."""
-    train = dataset(parts["train"], **sizes)
-    history = dataset(parts["history"], **sizes)
+    train, history = (dataset(parts[part], told["users"], told["items"]) for part in ("train", "history"))
+    new_only = told["new_only"]
     users = parts["test"]["user"].unique()
     began = time.process_time()
     if name in LAYERS:
@@ -144,14 +144,14 @@ def run(name: str, parts: dict[str, pd.DataFrame], sizes: dict[str, int], seed: 
         fit = time.process_time() - began
         report = {"batches": Budget.batches, "epochs": Budget.epochs, "events": Budget.targets}
         report |= {"fit_cpu_seconds": fit, "search_cpu_seconds": fit}
-        return top(model, history, users), report | {"settings": settings}
+        return top(model, history, users, new_only), report | {"settings": settings}
     valid = parts["valid"].groupby("user", sort=False)["item"].first()
     best: tuple[float, dict[str, Any], Any, float] | None = None
     for settings, make in grid(name):
         start = time.process_time()
         model = make().fit(train)
         fit = time.process_time() - start
-        found = ndcg(top(model, train, valid.index.to_numpy()), valid.to_numpy())
+        found = ndcg(top(model, train, valid.index.to_numpy(), new_only), valid.to_numpy())
         print(f"{name} {settings}: validation NDCG@10 {found:.4f} in {fit:.0f} CPU s", flush=True)
         if best is None or found > best[0]:
             best = (found, settings, model, fit)
@@ -161,7 +161,7 @@ def run(name: str, parts: dict[str, pd.DataFrame], sizes: dict[str, int], seed: 
         model = {str(s): m for s, m in grid(name)}[str(settings)]().fit(history)
     report = {"settings": settings, "validation": found, "events": len(parts["train"])}
     report |= {"fit_cpu_seconds": fit, "search_cpu_seconds": time.process_time() - began}
-    return top(model, history, users), report
+    return top(model, history, users, new_only), report
 
 
 def main() -> None:
@@ -177,8 +177,8 @@ def main() -> None:
         part: pd.read_parquet(options.folder / f"{part}.parquet")
         for part in ("train", "valid", "history", "test")
     }
-    sizes = json.loads((options.folder / "sizes.json").read_text())
-    ranked, report = run(options.peer, parts, sizes, options.seed, options.cpu_seconds)
+    told = json.loads((options.folder / "told.json").read_text())
+    ranked, report = run(options.peer, parts, told, options.seed, options.cpu_seconds)
     name = f"{options.peer}-{options.seed}"
     np.save(options.folder / f"{name}.npy", ranked)
     (options.folder / f"{name}.json").write_text(json.dumps(report, indent=1))

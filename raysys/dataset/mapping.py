@@ -92,6 +92,8 @@ class Mapping:
         return column.cast(pl.String) if name.endswith("_id") or name in TEXTS else column
 
     def _time(self, column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+        if isinstance(dtype, pl.Duration | pl.Time):
+            raise ConfigError(f"its times are of type {dtype}; expected moments, or numbers since 1970")
         if dtype.is_temporal():
             return column.cast(pl.Datetime("ms")).dt.epoch("ms")
         if self.time_unit not in UNITS:

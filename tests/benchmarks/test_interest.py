@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +128,15 @@ def test_peers_get_the_split_that_the_command_makes(
     assert told["valid"] == [(0, 1), (1, 0)]
     assert sorted(told["history"]) == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
     assert told["test"] == [(0, 3), (1, 2)]
+
+
+def test_where_people_buy_again_nobody_leaves_out_what_they_had(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = replace(sets.bench_set("beauty", data=data, out=tmp_path / "out"), keep_seen=True)
+    assert files.arguments()[-1] == "--keep-seen"
+    monkeypatch.setattr(interest, "bench_set", lambda _: files)
+    monkeypatch.setattr(interest, "OUT", tmp_path / "out")
+    interest.plain("beauty", 1.0)
+    told = json.loads((tmp_path / "out" / "plain" / "beauty" / "told.json").read_text())
+    assert told == {"users": 2, "items": 4, "new_only": False}

@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,15 @@ def test_a_parquet_file_may_have_whole_numbers_as_ids_and_times_of_its_own_kind(
     ]
     frame.with_columns(time_ms=date(1970, 1, 2)).write_parquet(tmp_path / "e.parquet")
     assert told(tmp_path / "e.parquet", mapping)[0] == ("7", "1", DAY_MS)
+
+
+@pytest.mark.parametrize("column", [timedelta(hours=3), time(3)])
+def test_how_long_and_at_what_hour_are_no_moments(tmp_path: Path, column: timedelta | time) -> None:
+    pl.DataFrame({"user_id": ["a"], "item_id": "x", "kind": "view", "time_ms": [column]}).write_parquet(
+        tmp_path / "e.parquet"
+    )
+    with pytest.raises(ConfigError, match=r"e\.parquet: its times are of type .* expected moments"):
+        told(tmp_path / "e.parquet")
 
 
 def test_ids_that_are_no_whole_numbers_stay_apart(tmp_path: Path) -> None:
