@@ -127,10 +127,10 @@ class Study:
 
     def asked(self) -> list[Asked]:
         """What the combination learns from: several answers of each where histories are long."""
-        asked = self.inner() if self.strict else self.split.valid
+        known, asked = (self.split.train, self.inner()) if self.strict else (self.learned, self.split.valid)
         spared = int(mean_history(asked.before) / SPARE)
         lessons = min(-(-self.budget.answers // len(asked)), spared) if self.next_one else 1
-        return earlier(asked, max(lessons, 1), spare=SPARE, unseen=self.unseen)
+        return earlier(known, asked, max(lessons, 1), spare=SPARE, unseen=self.unseen)
 
     def inner(self) -> Asked:
         """The last interaction of the training log of everybody who has one to spare."""

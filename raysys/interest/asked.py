@@ -105,24 +105,26 @@ def last_one(events: Interactions, users: Ints, *, new_only: bool, unseen: int =
     )
 
 
-def earlier(asked: Asked, lessons: int, *, spare: int, unseen: int = 0) -> list[Asked]:
+def earlier(events: Interactions, asked: Asked, lessons: int, *, spare: int, unseen: int = 0) -> list[Asked]:
     """`asked`, and the same asked of those users about what they did before, the latest first.
 
     Each knows nothing of what a later one asks for.
 
     Args:
+        events: the log that `asked` was cut from.
         lessons: how many in all.
         spare: users with a history of fewer interactions are not asked again.
         unseen: as of `last_one`.
     """
     found = [asked]
     while len(found) < lessons:
-        before = found[-1].before
-        able = np.unique(before.user[places_from_end(before) == spare + unseen])
+        answers = np.isin(events.user, found[-1].user) & (places_from_end(events) == 0)
+        events = events.where(~answers)
+        able = np.unique(events.user[places_from_end(events) == spare + unseen])
         users = np.intersect1d(asked.user, able)
         if not len(users):
             break
-        found.append(last_one(before, users, new_only=asked.new_only, unseen=unseen))
+        found.append(last_one(events, users, new_only=asked.new_only, unseen=unseen))
     return found
 
 

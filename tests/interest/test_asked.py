@@ -56,8 +56,9 @@ def test_interactions_that_are_not_known_yet_lie_between_history_and_answer() ->
 
 
 def test_earlier_questions_know_nothing_of_later_answers() -> None:
-    first = last_one(log([1, 2, 3, 4, 5], [6, 7, 8]), np.array([0, 1]), new_only=True)
-    lessons = earlier(first, 3, spare=2)
+    events = log([1, 2, 3, 4, 5], [6, 7, 8])
+    first = last_one(events, np.array([0, 1]), new_only=True)
+    lessons = earlier(events, first, 3, spare=2)
     assert lessons[0] is first
     assert [[rows.tolist() for rows in one.truth] for one in lessons] == [[[5], [8]], [[4]], [[3]]]
     assert [rows_of(one.before, 0) for one in lessons] == [[1, 2, 3, 4], [1, 2, 3], [1, 2]]
@@ -65,8 +66,16 @@ def test_earlier_questions_know_nothing_of_later_answers() -> None:
 
 
 def test_earlier_questions_end_where_nobody_has_history_to_spare() -> None:
-    first = last_one(log([1, 2, 3]), np.array([0]), new_only=True)
-    assert len(earlier(first, 5, spare=1)) == 2
+    events = log([1, 2, 3])
+    assert len(earlier(events, last_one(events, np.array([0]), new_only=True), 5, spare=1)) == 2
+
+
+def test_earlier_questions_take_one_interaction_each_however_many_are_not_known_yet() -> None:
+    events = log([1, 2, 3, 4, 5, 6])
+    first = last_one(events, np.array([0]), new_only=True, unseen=2)
+    lessons = earlier(events, first, 9, spare=1, unseen=2)
+    assert [one.truth[0].tolist() for one in lessons] == [[6], [5], [4]]
+    assert [rows_of(one.before, 0) for one in lessons] == [[1, 2, 3], [1, 2], [1]]
 
 
 def test_a_split_by_time_asks_for_everything_that_is_new_to_the_user() -> None:
