@@ -38,6 +38,8 @@ DRAWN, OTHERS = 60, 10
 EXTRA = ("first network", "ease", "als")
 SHELF = len(SOURCES) + len(EXTRA)
 """The bit of what recall takes from the shelf: the popular, and the leaves one buys from."""
+MINE = SHELF + 1
+"""The bit of one's own items, where they may be an answer."""
 MADE = tuple(f"{source}{part}" for source in EXTRA for part in ("", "_of_best", "_rank"))
 COLUMNS = (*FEATURES, *MADE)
 
@@ -137,7 +139,9 @@ def pages(
         source = scorer.sizes.source
         for number, top in enumerate((*view.tops, *tops.values())):
             bits[top[max(len(top) - source, 0) :]] |= 1 << number
-        bits[recall(view, replace(scorer.sizes, source=0), new_only=scorer.new_only)] |= 1 << SHELF
+        bits[recall(view, replace(scorer.sizes, source=0), new_only=True)] |= 1 << SHELF
+        if not scorer.new_only:
+            bits[own] |= 1 << MINE
         rows = np.flatnonzero(bits)
         done = np.isin(rows, truth)
         columns["recalled"].append(bits[rows[~done]].astype(np.uint16))

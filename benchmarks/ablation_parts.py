@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.ablation_pages import COLUMNS, DRAWN, EXTRA, OTHERS, SHELF, Pages
+from benchmarks.ablation_pages import COLUMNS, DRAWN, EXTRA, MINE, OTHERS, SHELF, Pages
 from raysys.interest.combination import Combination
 from raysys.interest.combine import combine, competitors, held_out
 from raysys.interest.examples import Examples
@@ -50,7 +50,7 @@ class Variant:
     columns: tuple[str, ...] = ()
     """Columns left out besides."""
     shelf: bool = True
-    """Whether the popular items are recalled."""
+    """Whether the popular items are recalled; one's own are, where they may be an answer."""
     part: str | None = None
     """The competitor for the combination that is taken, whoever wins."""
     order: str | None = None
@@ -65,7 +65,7 @@ class Variant:
         """The sources that recall asks, as bits."""
         asked = [*SOURCES, *EXTRA]
         found = {*SOURCES, *self.more} - set(self.less)
-        return sum(1 << asked.index(name) for name in found) | (1 << SHELF if self.shelf else 0)
+        return sum(1 << asked.index(name) for name in found) | self.shelf << SHELF | 1 << MINE
 
 
 VARIANTS: Mapping[str, Variant] = {
