@@ -43,7 +43,7 @@ def run_network(name: str, cpu_seconds: float, seed: int, only: Sequence[str]) -
     """The variants of the network that are not there yet."""
     missing = [
         variant
-        for variant in only or network.OF_SETS[name]
+        for variant in only or network.OF_SETS.get(name, network.COMMON)
         if not kept("network", name, variant, seed).exists()
     ]
     task = network.task_of(name, cpu_seconds, seed) if missing else None

@@ -218,6 +218,7 @@ ASKS: Mapping[str, Mapping[str, tuple[str, int]]] = {
 NAMES = ("beauty", "sports", "toys", "movielens-exact", "movielens-skip",
          "movielens_int-exact", "movielens_int-skip", "retailrocket", "journey")  # fmt: skip
 BOUGHT_AGAIN = ("journey",)
+"""Sets whose people take things again."""
 PACKAGED = ("journey",)
 """Sets that come with the packages of the demo, not with `data`."""
 
