@@ -46,24 +46,25 @@ def network_config(events: Interactions, items: int, cpu_seconds: float, *, seed
     counts is speed.
 
     Args:
-        cpu_seconds: for the fit, at most; no more than ENOUGH passes are used.
+        cpu_seconds: for the fit, at most; no more than `enough_seconds` are used.
     """
     passes = cpu_seconds * PASSES / max(len(events), 1)
     deep = passes >= DEEP
+    cpu_seconds = min(cpu_seconds, enough_seconds(events, items))
     if is_long(events):
         return NetworkConfig(
             width=96 if deep else 64,
             blocks=3 if passes >= 2.0 * DEEP else 2 if deep else 1,
             dropout=_dropout(len(events)) if deep else 0.05,
             learning_rate=4e-3 if deep else 6e-3,
-            cpu_seconds=min(cpu_seconds, enough_seconds(events, items)),
+            cpu_seconds=cpu_seconds,
             seed=seed,
         )
     return NetworkConfig(
         width=128 if deep else 64,
         dropout=0.5 if deep else 0.2,
         label_smoothing=0.1,
-        cpu_seconds=min(cpu_seconds, enough_seconds(events, items)),
+        cpu_seconds=cpu_seconds,
         seed=seed,
     )
 
